@@ -361,6 +361,7 @@ test_targets_that_cannot_be_learned = refusals(
     (["1.5", "nan", "NaN"], None, r"the target is missing \(2 such rows\)"),
     (["a", "b"], "regression", "'a' is not a finite number"),
     (["true", "false"], "regression", "'true' is not a finite number"),
+    (["1", "2", "3", "unknown"] * 9, "regression", r"row 3 .* the target is missing \(9 such rows\)"),
     ([f"word {i}" for i in range(50)], None, "50 different texts in 50 rows, .* are no classes"),
     ([1.0, 2e300, 3.5] * 9, None, "numbers beyond 1e[+]150, whose squares"),
     ([i + 0.5 for i in range(50)], "classification", "50 different numbers, too many for classes"),

@@ -167,12 +167,14 @@ class Form(NamedTuple):
     kind : "number", "boolean", "date", "clock" or "text"
     decimal, unit : of numbers; the unit, a currency or "%", stands beside each
     format : of dates
+    known : of text, categories that do not mean a missing value
     """
 
     kind: str
     decimal: str = "."
     unit: str = ""
     format: str = ""
+    known: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         comma = "with a decimal comma" if self.decimal == "," else ""

@@ -1,7 +1,5 @@
 """Statistics of a column, read in parts: most need no more than 9 bytes of memory for each row."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,19 +16,14 @@ Convert = Callable[[pl.Series], "npt.NDArray[Any]"]
 
 @dataclass
 class Numbers:
-    """Statistics of a column of numbers.
+    """Statistics of a column of numbers."""
 
-    finite, missing, infinite : the number of such cells
-    low, high : the lowest and the highest finite number
-    whole : whether all finite numbers are whole
-    """
-
-    finite: int = 0
+    finite: int = 0  # how many cells are, as of the next two
     missing: int = 0
     infinite: int = 0
-    low: float = np.inf
+    low: float = np.inf  # the lowest and the highest finite number
     high: float = -np.inf
-    whole: bool = True
+    whole: bool = True  # whether all finite numbers are
 
     def add(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Add a part of the column, and return it."""
@@ -82,10 +75,7 @@ def different(values: npt.NDArray[Any]) -> int:
 
 
 def count_different(table: Table, name: str) -> int:
-    """Return how many different texts or dates a column has, by their hashes: 9 bytes for each row.
-
-    In one of 3000 columns of 10⁸ different ones, two have the same hash and are counted as one.
-    """
+    """Return how many different texts or dates a column has, by hashes: of 10⁸, two are equal in 1 of 3000 columns."""
     return different(whole(table, name, lambda series: series.drop_nulls().hash(0).to_numpy(), np.uint64))
 
 

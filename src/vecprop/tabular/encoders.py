@@ -1,11 +1,9 @@
 """Encoders, which turn a column into features; learned in training and kept with the model."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self, get_args, get_origin
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +13,6 @@ from vecprop.data.spelling import TRUE, TRUTH, Form, exact, label, pl, readable
 from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
 
-MOST_CATEGORIES = 50
 DAYS_OF_A_YEAR = 365.2425
 
 
@@ -26,30 +23,21 @@ class Found(NamedTuple):
     unseen: dict[str, int] = {}  # noqa: RUF012 - never modified
     far: int = 0
 
-    def __add__(self, other: tuple[Any, ...]) -> Found:
+    def __add__(self, other: tuple[Any, ...]) -> "Found":
         missing, unseen, far = other
         return Found(self.missing + missing, dict(Counter(self.unseen) + Counter(unseen)), self.far + far)
 
 
-Encoded = tuple["npt.NDArray[np.float64]", Found]
-
-
 @dataclass(frozen=True)
 class Number:
-    """The encoder of a column of numbers.
-
-    fill : the median in training, for missing values
-    flag : whether training had missing values; then one more feature marks them
-    decimal, unit : how the training file writes the numbers
-    low, high : the range in training; if it is a single value, and values were missing, the mark is the only feature
-    """
+    """The encoder of a column of numbers; the mark of missing ones alone if all others were the same in training."""
 
     name: str
-    fill: float
-    flag: bool = False
-    decimal: str = "."
+    fill: float  # the median in training, for missing values
+    flag: bool = False  # whether training had missing values; then one more feature marks them
+    decimal: str = "."  # how the training file writes the numbers, with the unit
     unit: str = ""
-    low: float | None = None
+    low: float | None = None  # the range in training
     high: float | None = None
     kind: ClassVar[str] = "number"
     otherwise: ClassVar[str] = "--categorical"
@@ -57,7 +45,7 @@ class Number:
     _slack: ClassVar[float] = 1.0
 
     @classmethod
-    def learn(cls, table: Table, name: str) -> Number:
+    def learn(cls, table: Table, name: str) -> Self:
         """Return the encoder learned from a table."""
         found, values = column_stats.as_numbers(table, name)
         form = (table.forms or {}).get(name, Form("number"))
@@ -74,7 +62,7 @@ class Number:
         """The names of the features."""
         return [self.name] * (not self.is_constant) + [f"{self.name} is missing"] * self.flag
 
-    def encode(self, table: Table) -> Encoded:
+    def encode(self, table: Table) -> tuple[npt.NDArray[np.float64], Found]:
         """Return the features (m, k), and counts of missing, unseen and far values."""
         dtype = table.dtype(self.name)
         if dtype.is_temporal():
@@ -119,15 +107,13 @@ class Category:
     Rare categories share "(other)", unless there are means; one unseen in training has 0 in all features, and is
     counted. If all are numbers, cells are compared as numbers: 1, 1.0 and 01 are the same category. So are True and
     true among booleans.
-
-    means : features of `target_encoding` instead of "(other)": for each one the values of all categories, by codes
     """
 
     name: str
     categories: tuple[str, ...]
     other: tuple[str, ...] = ()
     flag: bool = False
-    means: tuple[tuple[float, ...], ...] = ()
+    means: tuple[tuple[float, ...], ...] = ()  # features of `target_encoding`: of each the values by codes
     kind: ClassVar[str] = "category"
     otherwise: ClassVar[str] = "--drop"
 
@@ -136,19 +122,16 @@ class Category:
             raise ValueError(f"means of {self.name!r} must be one for each of {len(self.places) - 1} categories")
 
     @classmethod
-    def learn(cls, table: Table, name: str, most: int = MOST_CATEGORIES) -> Category:
+    def learn(cls, table: Table, name: str, most: int) -> Self:
         """Return the encoder learned from a table; its `most` most frequent categories get a feature."""
         counted = column_stats.counts_of_labels(table, name)
-        missing = sum(counted.values()) < len(table)
-        key = same_as(counted)
-        spelled: dict[float | str, str] = {}
-        counts: Counter[float | str] = Counter()
+        key, missing = same_as(counted), sum(counted.values()) < len(table)
+        alike: dict[float | str, list[str]] = {}  # the labels of each category, the most frequent first
         for value in sorted(counted, key=lambda value: (-counted[value], value)):
-            spelled.setdefault(key(value), value)
-            counts[key(value)] += counted[value]
-        ranked = sorted(counts, key=lambda value: (-counts[value], spelled[value]))
-        frequent, rare = (sorted(spelled[value] for value in part) for part in (ranked[:most], ranked[most:]))
-        return cls(name, tuple(frequent), tuple(rare), missing)
+            alike.setdefault(key(value), []).append(value)
+        ranked = sorted(alike.values(), key=lambda labels: (-sum(counted[value] for value in labels), labels[0]))
+        frequent, rare = (tuple(sorted(labels[0] for labels in part)) for part in (ranked[:most], ranked[most:]))
+        return cls(name, frequent, rare, missing)
 
     @property
     def features(self) -> list[str]:
@@ -178,7 +161,7 @@ class Category:
         code[None] = len(names) if self.flag else -1
         return np.array([code[cell] for cell in cells], dtype=np.int64)
 
-    def encode(self, table: Table) -> Encoded:
+    def encode(self, table: Table) -> tuple[npt.NDArray[np.float64], Found]:
         """Return the features (m, k), and counts of missing, unseen and far values."""
         cells = [cell for series in table.parts(self.name) for cell in series.to_list()]
         codes = self.codes(cells)
@@ -215,27 +198,21 @@ def same_as(categories: Iterable[str]) -> Callable[[str], float | str]:
 
 @dataclass(frozen=True)
 class Date:
-    """The encoder of dates: the year with its fraction; season and weekday as points on circles.
-
-    format : the date format of the training file; None if it has a type for dates
-    fill : the median, in days since 1970
-    time : whether the time of the day is encoded, too, as one more circle
-    day : whether there are dates, not only times of the day
-    week : whether the weekday is encoded; not for months, all of which have their first day
-    """
+    """The encoder of dates: the year with its fraction; season and weekday as points on circles."""
 
     name: str
-    format: str | None
-    fill: float
-    time: bool = False
-    flag: bool = False
-    day: bool = True
-    week: bool = True
+    format: str | None  # of the training file; None if it has a type for dates
+    fill: float  # the median, in days since 1970
+    time: bool = False  # whether the time of the day is encoded, too, as one more circle
+    flag: bool = False  # as of numbers
+    day: bool = True  # whether there are dates, not only times of the day
+    week: bool = True  # whether the weekday is encoded; not for months, all of which have their first day
     kind: ClassVar[str] = "date"
     otherwise: ClassVar[str] = "--date-format"
+    filling: ClassVar[str] = "filled in with the median"
 
     @classmethod
-    def learn(cls, table: Table, name: str) -> Date:
+    def learn(cls, table: Table, name: str) -> Self:
         """Return the encoder learned from a table."""
         found, days = column_stats.as_numbers(table, name, column_stats.days)
         day = table.dtype(name) != pl.Time
@@ -251,17 +228,12 @@ class Date:
         return [f"{self.name}: {part}" for part in parts + ["is missing"] * self.flag]
 
     @property
-    def filling(self) -> str:
-        """What is done with a missing value."""
-        return "filled in with the median"
-
-    @property
     def circles(self) -> dict[str, float]:
         """The circles, and their periods in days."""
         periods = (("year", DAYS_OF_A_YEAR, self.day), ("week", 7.0, self.week), ("day", 1.0, self.time))
         return {circle: period for circle, period, there in periods if there}
 
-    def encode(self, table: Table) -> Encoded:
+    def encode(self, table: Table) -> tuple[npt.NDArray[np.float64], Found]:
         """Return the features (m, k), and counts of missing, unseen and far values."""
         dtype = table.dtype(self.name)
         if dtype not in ((pl.Date, pl.Datetime) if self.day else (pl.Time,)):
@@ -288,22 +260,11 @@ Column = Number | Boolean | Category | Date
 KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Number, Boolean, Category, Date)}
 
 
-def _several(value: Any, kind: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(entry, kind) for entry in value)
-
-
-# Checks of the fields of encoders and targets in a file, where tuples may be lists.
-_FIELDS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("name", "reason", "task", "unit"), lambda value: isinstance(value, str)),
-    **dict.fromkeys(("flag", "time", "day", "week", "whole", "truth"), lambda value: isinstance(value, bool)),
-    **dict.fromkeys(("categories", "other"), lambda value: _several(value, str) and len(set(value)) == len(value)),
-    **dict.fromkeys(("low", "high"), lambda value: isinstance(value, float | None)),
-    "fill": lambda value: isinstance(value, float),
+# What holds of fields of encoders and targets in a file beside their type.
+_HOLDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("categories", "other"), lambda value: len(set(value)) == len(value)),
     "decimal": lambda value: value in (".", ","),
-    "means": lambda value: (
-        _several(value, list | tuple) and all(_several(row, float) and np.isfinite(row).all() for row in value)
-    ),
-    "format": lambda value: isinstance(value, str | None),
+    "means": lambda value: all(np.isfinite(row).all() for row in value),
 }
 _LATER = frozenset({"unit", "low", "high", "day", "week", "truth", "means"})  # fields that the oldest files lack
 
@@ -315,15 +276,19 @@ def fields_of(value: Any) -> dict[str, Any]:
 
 
 def check_fields(cls: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a data class, as read from a file.
+    """Return the fields of a data class read from a file; ValueError or KeyError for one that is wrong or missing."""
+    given = {f: value[f.name] for f in fields(cls) if f.name in value or f.name not in _LATER}
+    for f, entry in given.items():
+        if not _is_of(entry, f.type) or (f.name in _HOLDS and not _HOLDS[f.name](entry)):
+            raise ValueError(f"{f.name} is {entry!r}")
+    return {f.name: _as_tuple(entry) for f, entry in given.items()}
 
-    ValueError or KeyError if one is missing or of another kind; a newer one may be missing and has its default then.
-    """
-    given = {f.name: value[f.name] for f in fields(cls) if f.name in value or f.name not in _LATER}
-    for name, entry in given.items():
-        if not _FIELDS[name](entry):
-            raise ValueError(f"{name} is {entry!r}")
-    return {name: _as_tuple(entry) for name, entry in given.items()}
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Tell whether a value is of a type, where a tuple may be a list."""
+    if get_origin(kind) is not tuple:
+        return isinstance(value, kind)
+    return isinstance(value, list | tuple) and all(_is_of(entry, get_args(kind)[0]) for entry in value)
 
 
 def _as_tuple(value: Any) -> Any:

@@ -1,8 +1,7 @@
 """The kind of a column of a table: numbers, booleans, categories, dates, or nothing to learn from."""
 
-from __future__ import annotations
-
 import re
+from functools import partial
 from typing import NamedTuple
 
 from vecprop.data.spelling import pl
@@ -25,10 +24,8 @@ class Kind(NamedTuple):
     kind: str
     reason: str = ""
 
-    @classmethod
-    def left_out(cls, reason: str) -> Kind:
-        """Return the kind of a column that is not used."""
-        return cls("left out", reason)
+
+left_out = partial(Kind, "left out")
 
 
 def find_kind(table: Table, name: str) -> Kind:
@@ -38,37 +35,37 @@ def find_kind(table: Table, name: str) -> Kind:
         return _of_numbers(table, name)
     m, count = len(table), column_stats.count_different(table, name)
     if not count:
-        return Kind.left_out("it has no values")
+        return left_out("it has no values")
     if count == 1 and not any(series.null_count() for series in table.parts(name)):
-        return Kind.left_out(f"all its values are {str(next(table.parts(name))[0])!r}")
+        return left_out(f"all its values are {str(next(table.parts(name))[0])!r}")
     if dtype.is_temporal():
         return Kind("date")
     if count > max(_SAFE_CATEGORIES, m // _ROWS_OF_A_CATEGORY) and name not in table.categorical:
-        return Kind.left_out(f"{count} different texts in {m} rows are names, no categories")
+        return left_out(f"{count} different texts in {m} rows are names, no categories")
     return Kind("category")
 
 
 def _of_numbers(table: Table, name: str) -> Kind:
     found, values = column_stats.as_numbers(table, name)
     if found.infinite:
-        return Kind.left_out(f"{found.infinite} of its values are not finite")
+        return left_out(f"{found.infinite} of its values are not finite")
     if not found.finite:
-        return Kind.left_out("it has no values")
+        return left_out("it has no values")
     if max(-found.low, found.high) > LARGEST:
-        return Kind.left_out(f"it has numbers beyond {LARGEST:g}, whose squares are no numbers any more")
+        return left_out(f"it has numbers beyond {LARGEST:g}, whose squares are no numbers any more")
     if 0 < found.high - found.low < 1 / LARGEST:
-        return Kind.left_out(f"its numbers differ by less than {1 / LARGEST:g}, whose square is no number any more")
+        return left_out(f"its numbers differ by less than {1 / LARGEST:g}, whose square is no number any more")
     if found.low == found.high and not found.missing:
-        return Kind.left_out(f"all its values are {found.low + 0.0:g}")
+        return left_out(f"all its values are {found.low + 0.0:g}")
     fills = found.whole and found.high - found.low + 1 == found.finite  # the range, if all are different
     if fills and found.low in (0, 1) and 2 < found.finite == len(values) and (values[1:] > values[:-1]).all():
-        return Kind.left_out("it counts the rows")
+        return left_out("it counts the rows")
     if found.whole and found.finite > _FEWEST_NAMED:
         fills = fills and (found.low in (0, 1) or found.low >= _LARGE)
         # pandas writes an index without a name
         unnamed = table.kind == "csv" and table.header and re.fullmatch(r"column \d+", name)
         if (fills or unnamed or is_identifier(name)) and column_stats.different(values) == found.finite:
-            return Kind.left_out("it numbers the rows" if fills else "its numbers are names of the examples")
+            return left_out("it numbers the rows" if fills else "its numbers are names of the examples")
     if table.dtype(name) == pl.Boolean or (found.whole and (found.low, found.high) == (0, 1)):
         return Kind("boolean")
     return Kind("number")

@@ -1,11 +1,10 @@
 """Tables that stay in their Parquet file: parts of columns or blocks of rows are read as needed."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,18 +51,16 @@ class LargeTable(Table):
         """Yield blocks of rows in the order of the file, one in memory at a time."""
         return self._blocks(self.names, max(1, min(_ROWS, _CELLS // len(self.names))))
 
-    def mapped(self, step: Callable[[Table], Table]) -> LargeTable:
+    def mapped(self, step: Callable[[Table], Table]) -> Self:
         """Return the table with `step` applied to every part."""
         return replace(self, frame=step(Table(self.frame, self.source)).frame, steps=(*self.steps, step))
 
-    def take(self, rows: npt.NDArray[Any]) -> LargeTable:
+    def take(self, rows: npt.NDArray[Any]) -> Self:
         """Return the table of some rows, given by numbers or a mask (m,), in the order of the file."""
         chosen = np.zeros(len(self), dtype=bool)
         chosen[rows] = True
-        if self.kept is None:
-            return replace(self, kept=chosen)
-        kept = self.kept.copy()
-        kept[self.kept] = chosen
+        kept = np.ones(self.rows, dtype=bool) if self.kept is None else self.kept.copy()
+        kept[kept] = chosen
         return replace(self, kept=kept)
 
     def place(self, row: int, name: str) -> str:
@@ -111,14 +108,19 @@ def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
     return tidied(LargeTable(pl.DataFrame(schema=schema), source, "parquet", spelling=spelling, rows=rows))
 
 
-def write_features(preparation: Preparation, table: LargeTable, target: str, path: Path) -> Prepared:
-    """Write a table's features to a .npy file, and return them as a memory map of it."""
-    shape = (len(table), len(preparation.features))
-    parts: list[Prepared] = []
-    with open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
-        for block in table.blocks():
-            prepared = preparation.transform(block, target)
-            file.write(np.ascontiguousarray(prepared.X, dtype="<f8").data)
-            parts = [parts[0] + prepared if parts else prepared]
-    return replace(parts[0], X=np.load(path, mmap_mode="r", allow_pickle=False))
+def write_features(
+    preparation: Preparation, tables: Iterable[Table], target: str, folder: Path
+) -> tuple[Prepared, list[npt.NDArray[Any]]]:
+    """Write the features of each table to a .npy file in a folder; return the counts of all, and memory maps."""
+    counted: list[Prepared] = []
+    maps = []
+    for table in tables:
+        shape = (len(table), len(preparation.features))
+        with NamedTemporaryFile(dir=folder, suffix=".npy", delete=False) as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+            for block in table.blocks():
+                prepared = preparation.transform(block, target)
+                file.write(np.ascontiguousarray(prepared.X, dtype="<f8").data)
+                counted = [counted[0] + prepared if counted else replace(prepared, X=prepared.X[:0].copy())]
+        maps.append(np.load(file.name, mmap_mode="r", allow_pickle=False))
+    return counted[0], maps

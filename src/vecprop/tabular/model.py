@@ -1,7 +1,5 @@
 """A trained model of tables: the preparation of columns, the target, and the network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +30,7 @@ class TableModel:
 
     preparation: Preparation
     target: Target
-    estimator: MLPClassifier | MLPRegressor | PackClassifier | PackRegressor
+    estimator: "MLPClassifier | MLPRegressor | PackClassifier | PackRegressor"
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -52,14 +50,9 @@ class TableModel:
         """
         table = replace(table_of(data), forms=None)  # those of another training may be others
         prepared = self.preparation.transform(table, self.target.name)
-        self._refuse_too_far(table, prepared.X)
-        return prepared
-
-    def _refuse_too_far(self, table: Table, X: npt.NDArray[Any]) -> None:
-        """Raise ValueError at a number so far outside training that the network could overflow."""
-        scale = getattr(self.estimator, "scaling_", None)  # the maps of a pack are bounded
+        X, scale = prepared.X, getattr(self.estimator, "scaling_", None)  # the maps of a pack are bounded
         if scale is None or not len(X):
-            return
+            return prepared
         mean, deviation = (to_host(a)[:, 0].astype(np.float64) for a in scale)
         with np.errstate(over="ignore"):
             far = np.maximum(X.max(axis=0) - mean, mean - X.min(axis=0)) > _FARTHEST * deviation
@@ -71,18 +64,17 @@ class TableModel:
                 f"{table.place(row, names[feature])}: {X[row, feature]:g} is too far from the numbers of the training, "
                 f"{mean[feature]:g} ± {deviation[feature]:g}, to predict from; correct it, or leave the cell empty"
             )
+        return prepared
 
     def predict(self, data: Any) -> npt.NDArray[Any]:
         """Return predictions (m,): numbers in units of the target, or labels. Arguments as in `prepare`."""
-        prediction: npt.NDArray[Any] = self.estimator.predict(self.prepare(data).X)
-        return prediction
+        return np.asarray(self.estimator.predict(self.prepare(data).X))
 
     def predict_proba(self, data: Any) -> npt.NDArray[Any]:
         """Return the probabilities (m, classes), ordered as `classes`. Arguments as in `prepare`."""
         if not hasattr(self.estimator, "classes_"):
             raise TypeError(f"the target {self.target.name!r} is a number: a regression has no probabilities")
-        probabilities: npt.NDArray[Any] = self.estimator.predict_proba(self.prepare(data).X)
-        return probabilities
+        return np.asarray(self.estimator.predict_proba(self.prepare(data).X))
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Return name -> score on data that contain the target."""

@@ -1,36 +1,25 @@
 """Finds out what the columns of a table are, and turns them into the features of a network, as learned in training."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
-from typing import Any
+from functools import partial
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from vecprop.data.spelling import Form, general_formats
 from vecprop.data.tables import Table, first_rows, shown
-from vecprop.tabular.encoders import (
-    KINDS,
-    MOST_CATEGORIES,
-    Category,
-    Column,
-    Date,
-    Found,
-    Number,
-    check_fields,
-    fields_of,
-)
-from vecprop.tabular.kinds import Kind, find_kind
+from vecprop.tabular.encoders import KINDS, Category, Column, Date, Found, Number, check_fields, fields_of
+from vecprop.tabular.kinds import Kind, find_kind, left_out
 from vecprop.tabular.targets import Target, find_target, labelled
-from vecprop.tabular.understanding import as_said, understand, understand_as
+from vecprop.tabular.understanding import spelled, understand, understand_as
 from vecprop.utils.arguments import check_flag, check_instance, check_positive_integer, check_text, check_texts
 
 FEWEST = 10  # examples: with fewer, no part of the split is of use
-_WEIGHT = Kind.left_out("it says how much each row counts")
+_WEIGHT = left_out("it says how much each row counts")
 _FEW = 10  # up to this many cells with unseen categories are no error
 _SHOWN = 20  # names of columns in a line
 _LINES = 60  # lines of the list of columns
@@ -47,7 +36,7 @@ class Prepared:
     filled: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
-    def __add__(self, other: Prepared) -> Prepared:
+    def __add__(self, other: Self) -> Self:
         """Return the sums of the counts, with X of the first."""
         found = {name: met + other.found[name] for name, met in self.found.items()}
         return replace(self, found=found, remarks=tuple(dict.fromkeys(self.remarks + other.remarks)))
@@ -95,13 +84,12 @@ class Preparation:
 
         ValueError, with column and line, if a column is missing, or a cell is not of the kind that training had.
         """
-        missing = [name for name in self.names if name not in table.known]
-        if missing:
+        if missing := [name for name in self.names if name not in table.known]:
             for name in missing:
                 table.find(name, "column") if name in table.unusable else None
             hint = table.near(missing[0]) if len(missing) == 1 else f"; it has: {', '.join(table.names)}"
-            count = "the column" if len(missing) == 1 else "the columns"
-            raise ValueError(f"{table.source} lacks {count} {', '.join(map(repr, missing))} of the training{hint}")
+            names = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+            raise ValueError(f"{table.source} lacks the {names} of the training{hint}")
         remarks, own = [], table.forms is not None
         if not own:
             table = self.spelled(table)
@@ -109,14 +97,18 @@ class Preparation:
             for form in general_formats(table.spelling, table.known):
                 if not any(isinstance(column, Date) for column in self.columns):
                     raise ValueError(f"--date-format {form!r}: the model uses no dates; leave it out")
-            categories = {c.name: (*c.categories, *c.other) for c in self.columns if isinstance(c, Category)}
-            wanted = {column.name: _form(column) for column in self.columns}
-            table = understand_as(table, wanted, self.decimal, categories)
+            table = understand_as(table, {column.name: _form(column) for column in self.columns}, self.decimal)
             remarks = _units(table, self.columns)
         parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
-        for column, met in zip(self.columns, counts, strict=True):
-            if met.unseen and not own:  # those of the training table may have nearly as many different texts as cells
-                _refuse_unknown(table, column, met)
+        # the training table may have nearly as many different texts as cells
+        for column, met in () if own else zip(self.columns, counts, strict=True):
+            count, there = sum(met.unseen.values()), len(table) - met.missing
+            if isinstance(column, Category) and count > max(0.9 * there, _FEW):
+                raise ValueError(
+                    f"{table.source}, column {column.name!r}: {count} of {there} cells are categories that training "
+                    f"did not have, such as {first_rows(list(met.unseen), 2)}; it had {first_rows(column.categories)}: "
+                    "spell them alike, or leave the cells empty"
+                )
         known = {*self.names, *self.left_out, target}
         filled = {column.name: column.filling for column in self.columns}
         ignored = tuple(n for n in table.names if n not in known)
@@ -139,7 +131,7 @@ class Preparation:
         return {"columns": columns, "left_out": self.left_out, "missing": list(self.missing)}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Preparation:
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the preparation from values of `to_json`; ValueError or KeyError for any others."""
         columns = [(kind := KINDS[c["kind"]])(**check_fields(kind, c)) for c in value["columns"]]
         left_out = {name: str(reason) for name, reason in value["left_out"].items()}
@@ -168,18 +160,9 @@ def _form(column: Column) -> Form:
     """Return the form of the values that an encoder takes."""
     if isinstance(column, Date):
         return Form("date" if column.day else "clock", format=column.format or "")
-    return Form("text" if isinstance(column, Category) else column.kind)
-
-
-def _refuse_unknown(table: Table, column: Any, met: Found) -> None:
-    """Raise ValueError if nearly all cells are categories that training did not have."""
-    count, there = sum(met.unseen.values()), len(table) - met.missing
-    if count > max(0.9 * there, _FEW):
-        raise ValueError(
-            f"{table.source}, column {column.name!r}: {count} of {there} cells are categories that training did not "
-            f"have, such as {first_rows(list(met.unseen), 2)}; it had {first_rows(column.categories)}: spell them "
-            "alike, or leave the cells empty"
-        )
+    if isinstance(column, Category):
+        return Form("text", known=(*column.categories, *column.other))
+    return Form(column.kind)
 
 
 def _units(table: Table, columns: Sequence[Column]) -> list[str]:
@@ -193,6 +176,12 @@ def _units(table: Table, columns: Sequence[Column]) -> list[str]:
     return lines
 
 
+_Names = Annotated[Sequence[str], partial(check_texts, of="names of columns")]
+_Formats = Annotated[
+    str | Sequence[str] | None, lambda given, name: isinstance(given, str) or check_texts(given, name, "formats")
+]
+
+
 @dataclass(frozen=True)
 class Choices:
     """The user's choices for the columns; all else is found out.
@@ -204,33 +193,24 @@ class Choices:
     weight : the column with the weight of each row
     """
 
-    drop: Sequence[str] = ()
-    categorical: Sequence[str] = ()
-    numeric: Sequence[str] = ()
-    date_format: str | Sequence[str] | None = None
-    missing: Sequence[str] = ()
-    most_categories: int = MOST_CATEGORIES
-    weight: str | None = None
+    drop: _Names = ()
+    categorical: _Names = ()
+    numeric: _Names = ()
+    date_format: _Formats = None
+    missing: Annotated[Sequence[str], partial(check_texts, of="texts")] = ()
+    most_categories: Annotated[int, check_positive_integer] = 50
+    weight: Annotated[str | None, check_text] = None
 
     def __post_init__(self) -> None:
-        for argument in ("drop", "categorical", "numeric"):
-            check_texts(getattr(self, argument), argument, "names of columns")
-        check_texts(self.missing, "missing", "texts")
-        if self.date_format is not None and not isinstance(self.date_format, str):
-            check_texts(self.date_format, "date_format", "formats")
-        check_positive_integer(self.most_categories, "most_categories")
-        if self.weight is not None:
-            check_text(self.weight, "weight")
+        check_annotated(self)
 
 
-def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[str] | None = None) -> Table:
-    """Return the table with texts for missing values and date formats added to its spelling, and gaps for the texts."""
-    formats = (date_format,) if isinstance(date_format, str) else tuple(date_format or ())
-    said = table.spelling
-    unusable = tuple(f"{name}=" for name in table.unusable)
-    formats = tuple(form for form in (*said.date_format, *formats) if not form.startswith(unusable))
-    missing = (*said.missing, *missing)
-    return as_said(replace(table, spelling=replace(said, missing=missing, date_format=formats)))
+def check_annotated(settings: Any) -> None:
+    """Check the fields of a data class as they are annotated; None needs no check where it is the default."""
+    for f in fields(settings):
+        for check in getattr(f.type, "__metadata__", ()):
+            if (value := getattr(settings, f.name)) is not None or f.default is not None:
+                check(value, f.name)
 
 
 def check_columns_said(table: Table) -> None:
@@ -254,7 +234,7 @@ def check_columns_said(table: Table) -> None:
 def said_of(table: Table, target: str, choices: Choices) -> dict[str, Kind]:
     """Return the kind that the user gave for columns."""
     said: dict[str, Kind] = {}
-    kinds = {"drop": Kind.left_out("as asked for"), "categorical": Kind("category"), "numeric": Kind("number")}
+    kinds = {"drop": left_out("as asked for"), "categorical": Kind("category"), "numeric": Kind("number")}
     for option, kind in {**kinds, "weight": _WEIGHT}.items():
         entries = getattr(choices, option) or ()
         for given in [entries] if isinstance(entries, str) else entries:
@@ -291,7 +271,7 @@ def plan(
     check_instance(table, Table, "table", "a Table, as tabular.read and tabular.table_of make them")
     check_text(target, "target")
     check_flag(drop_unlabelled, "drop_unlabelled")
-    choices = Choices() if choices is None else check_instance(choices, Choices, "choices", "tabular.Choices or None")
+    choices = check_instance(choices, Choices | None, "choices", "tabular.Choices or None") or Choices()
     table = spelled(table, choices.missing, choices.date_format)
     check_columns_said(table)
     name = table.find(target, "target")
@@ -304,7 +284,7 @@ def plan(
         count = f"{len(table)} example{'s' if len(table) > 1 else ''}"
         raise ValueError(f"{table.source} has {count}; at least {FEWEST} are needed to train and to test")
     kinds = {column: said.get(column) or find_kind(table, column) for column in table.names if column != name}
-    kinds |= {column: Kind.left_out(reason) for column, reason in table.unusable.items()}
+    kinds |= {column: left_out(reason) for column, reason in table.unusable.items()}
     return Plan(table, found, kinds, choices, unlabelled)
 
 

@@ -1,7 +1,5 @@
 """Remarks on a trained model: rare classes, columns that give the target away; the command's words for advice."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -97,8 +95,4 @@ def _tells_classes(part: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
     """
     rows = pl.DataFrame(part)
     different = rows.n_unique()
-    return (
-        2 * different <= len(y)
-        and different == rows.with_columns(y=y).n_unique()
-        and different <= len(np.unique(y)) + 1
-    )
+    return different <= min(len(y) // 2, len(np.unique(y)) + 1) and different == rows.with_columns(y=y).n_unique()

@@ -32,14 +32,11 @@ _TINY = np.finfo(np.float64).tiny
 
 
 class OutOfFold(NamedTuple):
-    """The features of training rows: values[fold, feature, code] for folds (m,) and codes (m,), from column `first` on.
-
-    codes : of categories, as `Category.codes` has them
-    """
+    """The features of training rows from column `first` on: values[fold, feature, code] for folds and codes (m,)."""
 
     first: int
     folds: npt.NDArray[np.uint8]
-    codes: npt.NDArray[np.int32]
+    codes: npt.NDArray[np.int32]  # of categories, as `Category.codes` has them
     values: npt.NDArray[np.float64]
 
     def write(self, X: npt.NDArray[Any]) -> None:

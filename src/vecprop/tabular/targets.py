@@ -1,10 +1,8 @@
 """The column to be predicted: numbers for a regression, labels for a classification."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -54,14 +52,10 @@ class Target:
         """Return numbers (m,) and None, or indices of classes (m,) in as few bytes as they need, and sorted classes."""
         if self.task == "regression":
             return self.values(table), None
-        parts = []  # of each part the sorted values, and the index of each cell's, in 1 byte if there are few
-        for part in self.parts(table):
-            values, numbers = np.unique(part, return_inverse=True)
-            parts.append((values, numbers.astype(np.min_scalar_type(max(len(values) - 1, 0)))))
-        found = sorted({value for values, _ in parts for value in values.tolist()})
+        found = sorted({value for part in self.parts(table) for value in np.unique(part).tolist()})
         classes = np.array(found, dtype=bool if self.truth else np.int64 if self.whole else str)
         kind = np.min_scalar_type(max(len(classes) - 1, 0))
-        return np.concatenate([np.searchsorted(classes, v).astype(kind)[numbers] for v, numbers in parts]), classes
+        return np.concatenate([np.searchsorted(classes, part).astype(kind) for part in self.parts(table)]), classes
 
     def parts(self, table: Table) -> Iterator[npt.NDArray[Any]]:
         """Yield the parts of the column as numbers or labels."""
@@ -76,24 +70,34 @@ class Target:
                 raise ValueError(f"{table.source}: the target {self.name!r} must hold {wanted}; it has {found}")
         start = 0
         for series in table.parts(self.name):
-            if self.task == "regression":
-                yield column_stats.floats(series)
-            elif self.truth or self.whole:
-                values, fit = (_truth if self.truth else _whole)(series)
-                for row in np.flatnonzero(~fit)[:1].tolist():
-                    form = Form("boolean" if self.truth else "whole number")
-                    raise not_of_kind(table, self.name, start + row, series[row], int((~fit).sum()), form)
-                yield values
-            else:
-                yield np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
+            values, fit = self._converted(series)
+            for row in np.flatnonzero(~fit)[:1].tolist():
+                form = Form("boolean" if self.truth else "whole number")
+                raise not_of_kind(table, self.name, start + row, series[row], int((~fit).sum()), form)
+            yield values
             start += len(series)
+
+    def _converted(self, series: pl.Series) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Return cells as numbers or labels, and which are such."""
+        if self.whole:
+            cells = series.str.replace(r"\.0+$", "") if series.dtype == pl.String else series
+            found = cells.cast(pl.Int64, strict=False)
+            fit = found.is_not_null() if series.dtype == pl.String else (found == series).fill_null(False)
+            return found.fill_null(0).to_numpy(), fit.to_numpy()
+        if self.words:
+            values = np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
+        else:
+            values = column_stats.floats(series)
+        if self.truth:  # 1 and 0 are true and false
+            return values == 1, (values == 0) | (values == 1)
+        return values, np.ones(len(values), dtype=bool)
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as values for JSON."""
         return fields_of(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], classes: npt.NDArray[Any] | None) -> Target:
+    def from_json(cls, value: Mapping[str, Any], classes: npt.NDArray[Any] | None) -> Self:
         """Return the target from values of `to_json`; ValueError if the network's classes do not fit."""
         target = cls(**check_fields(cls, value))
         if target.task != ("regression" if classes is None else "classification"):
@@ -112,28 +116,11 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
     form = (table.forms or {}).get(name)
     if form is None:
         return understand_as(table, {name: Form(kind)}, decimal)
-    return typed(table, {name: form if form.kind == kind else Form(kind, form.decimal, form.unit)})
-
-
-def _truth(series: pl.Series) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return booleans, or numbers 1 and 0, as booleans, and which cells are such."""
-    values = column_stats.floats(series)
-    return values == 1, (values == 0) | (values == 1)
-
-
-def _whole(series: pl.Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return texts or numbers as integers, and which cells are such."""
-    cells = series.str.replace(r"\.0+$", "") if series.dtype == pl.String else series
-    found = cells.cast(pl.Int64, strict=False)
-    fit = found.is_not_null() if series.dtype == pl.String else (found == series).fill_null(False)
-    return found.fill_null(0).to_numpy(), fit.to_numpy()
+    return typed(table, {name: form._replace(kind=kind)})
 
 
 def find_target(table: Table, name: str, task: str | None) -> Target:
-    """Return the target; its task is found out unless given. ValueError if its values are all alike, or unfit for it.
-
-    The table must be understood, and no value of the target be missing.
-    """
+    """Return the target of an understood table without gaps in it; ValueError if its values are alike, or unfit."""
     if task is not None:
         check_choice(task, "task", TASKS)
     form = (table.forms or {}).get(name, Form("number"))
@@ -148,41 +135,36 @@ def find_target(table: Table, name: str, task: str | None) -> Target:
         truth = {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
     if truth and task != "regression":
         target = Target(name, "classification", "it is true or false", truth=True)
-        different = len({bool(value) for part in target.parts(table) for value in np.unique(part)})
+    elif task == "regression" or (form.kind == "number" and name not in table.categorical):
+        target = _of_numbers(table, name, task, form)
     else:
-        numeric = task == "regression" or (form.kind == "number" and name not in table.categorical)
-        target, different = _of_numbers(table, name, task, form) if numeric else _of_text(table, name, task)
-    if different < 2:
+        m, count = len(table), column_stats.count_different(table, name)
+        if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
+            head = next(table.parts(name)).drop_nulls().head(3).to_list()
+            raise ValueError(
+                f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
+                f"{first_rows(head, 2)}: these are no classes; name another target, or say --task classification"
+            )
+        target = _of_labels(table, name, numbers=table.dtype(name) != pl.String)
+    first = next(target.parts(table))[0]
+    if all((part == first).all() for part in target.parts(table)):
         what = "class" if target.task == "classification" else "value"
-        value = target.values(table.take(np.zeros(1, dtype=np.int64)))[0].item()
         raise ValueError(
-            f"{table.source}: the target {name!r} has only one {what}, {value!r}: there is nothing to learn"
+            f"{table.source}: the target {name!r} has only one {what}, {first.item()!r}: there is nothing to learn"
         )
     return target
 
 
-def _of_text(table: Table, name: str, task: str | None) -> tuple[Target, int]:
-    """Return a target of classes, and their number."""
-    m, count = len(table), column_stats.count_different(table, name)
-    if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
-        head = next(table.parts(name)).drop_nulls().head(3).to_list()
-        raise ValueError(
-            f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
-            f"{first_rows(head, 2)}: these are no classes; name another target, or say --task classification"
-        )
-    return _of_labels(table, name, numbers=table.dtype(name) != pl.String)
-
-
-def _of_labels(table: Table, name: str, numbers: bool) -> tuple[Target, int]:
+def _of_labels(table: Table, name: str, numbers: bool) -> Target:
     labels = sorted(column_stats.counts_of_labels(table, name))  # texts, with all their digits and leading zeros
     whole = numbers and bool(pl.Series(labels, dtype=pl.String).str.contains(_WHOLE).all())
     if whole:
         labels = list(map(str, sorted({int(text.partition(".")[0]) for text in labels})))
-    return Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}", whole), len(labels)
+    return Target(name, "classification", f"it has {len(labels)} classes: {first_rows(labels)}", whole)
 
 
-def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> tuple[Target, int]:
-    """Return a target of numbers, or of classes that are numbers, and how many different ones it has."""
+def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target:
+    """Return a target of numbers, or of classes that are numbers."""
     numeric = as_kind(table, name, "number", form.decimal)
     found, values = column_stats.as_numbers(numeric, name)
     if found.infinite:
@@ -195,15 +177,14 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> tuple[
     distinct = column_stats.different(values)
     if task is None:
         task = "classification" if found.whole and distinct <= MOST_INTEGER_CLASSES else "regression"
-        kind = find_kind(numeric, name) if task == "regression" and distinct > 1 else None
-        if kind is not None and kind.kind == "left out":
+        if task == "regression" and distinct > 1 and (kind := find_kind(numeric, name)).kind == "left out":
             raise ValueError(
                 f"{table.source}: the target {name!r} is nothing to be learned: {kind.reason}; name another target, or "
                 "say --task regression"
             )
     if task == "regression":
         reason = f"it has {distinct} different {'whole ' if found.whole else ''}numbers"
-        return Target(name, task, reason, decimal=form.decimal), distinct
+        return Target(name, task, reason, decimal=form.decimal)
     if not found.whole and distinct > MOST_INTEGER_CLASSES:
         raise ValueError(
             f"{table.source}: the target {name!r} has {distinct} different numbers, too many for classes; say "
@@ -213,11 +194,8 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> tuple[
 
 
 def labelled(table: Table, name: str, words: bool = True, drop: bool = True) -> tuple[Table, int]:
-    """Return the table without the rows whose target is missing, and their number; an error unless they are to `drop`.
-
-    Words such as NULL may be classes, unless they stand among numbers.
-    """
-    markers = markers_of(table.spelling, name, table.known, target=words)
+    """Return the table without rows whose target is missing, and their number; an error unless they are to `drop`."""
+    markers = markers_of(table.spelling, name, table.known, target=words)  # such as NULL, unless words may be classes
     missing = column_stats.whole(table, name, lambda cells: is_missing(cells, markers).to_numpy(), bool)
     for row in () if drop else np.flatnonzero(missing)[:1].tolist():
         more = f" ({missing.sum()} such rows)" if missing.sum() > 1 else ""

@@ -1,7 +1,5 @@
 """Training on a table: split, prepare, train, and score on test rows beside two baselines."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +21,7 @@ from vecprop.nn.activations import get_activation
 from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
-from vecprop.tabular.preparation import Plan, Preparation, Prepared, learn
+from vecprop.tabular.preparation import Plan, Preparation, Prepared, check_annotated, learn
 from vecprop.tabular.remarks import OF_LINEAR, OF_NETWORKS, about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.training.checkpoint import check_every
@@ -45,31 +43,19 @@ from vecprop.utils.errors import DivergenceError, unknown_name, warnings_kept
 
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
 EPOCHS, ITERATIONS = 300, 1000  # at most: of networks of one kind, and of the linear model
-# The settings of networks of one kind, and what holds unless they are given.
-_OF_ONE_KIND: dict[str, Any] = {
-    "hidden": (64, 64), "activation": "silu", "epochs": EPOCHS, "patience": 20, "learning_rate": 0.002,
-    "batch_size": None, "l2": 1.0, "dropout": 0.0, "networks": 4,
+# The settings of networks of one kind: the estimators' parameter, and what holds unless they are given.
+_OF_ONE_KIND: dict[str, tuple[str, Any]] = {
+    "hidden": ("hidden_layer_sizes", (64, 64)), "activation": ("activation", "silu"), "epochs": ("max_iter", EPOCHS),
+    "patience": ("n_iter_no_change", 20), "learning_rate": ("learning_rate_init", 0.002), "l2": ("alpha", 1.0),
+    "batch_size": ("batch_size", None), "dropout": ("dropout", 0.0), "networks": ("n_networks", 4),
 }  # fmt: skip
 _WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH = 16
 _LARGEST_BATCH = 256
-# The check of each setting by itself; None needs none where it is the default.
-_CHECKS: dict[str, Callable[[Any, str], object]] = {
-    **dict.fromkeys(("epochs", "patience", "batch_size", "networks"), check_positive_integer),
-    **dict.fromkeys(
-        ("test_share", "validation_share"),
-        partial(check_real, wanted="above 0 and below 1", holds=lambda share: 0 < share < 1),
-    ),
-    **dict.fromkeys(("linear", "resume"), check_flag),
-    **dict.fromkeys(("checkpoint", "cache"), check_path),
-    "activation": lambda given, _: get_activation(given),
-    "learning_rate": partial(check_number, zero=False),
-    "l2": check_number,
-    "dropout": check_share,
-    "backend": lambda given, _: check_backend_name(given),
-    "seed": random_streams.check_seed,
-    "checkpoint_every": lambda given, _: check_every(given),
-}
+# Settings with a check that several need
+_Count = Annotated[int | None, check_positive_integer]
+_Share = Annotated[float, partial(check_real, wanted="above 0 and below 1", holds=lambda share: 0 < share < 1)]
+_Path = Annotated[str | os.PathLike[str] | None, check_path]
 
 
 @dataclass(frozen=True)
@@ -97,34 +83,32 @@ class Settings:
     """
 
     hidden: Sequence[int] | None = None
-    activation: str | None = None
-    epochs: int | None = None
-    patience: int | None = None
-    learning_rate: float | None = None
-    batch_size: int | None = None
-    l2: float | None = None
-    dropout: float | None = None
-    networks: int | None = None
-    test_share: float = 0.2
-    validation_share: float = 0.15
+    activation: Annotated[str | None, lambda given, _: get_activation(given)] = None
+    epochs: _Count = None
+    patience: _Count = None
+    learning_rate: Annotated[float | None, partial(check_number, zero=False)] = None
+    batch_size: _Count = None
+    l2: Annotated[float | None, check_number] = None
+    dropout: Annotated[float | None, check_share] = None
+    networks: _Count = None
+    test_share: _Share = 0.2
+    validation_share: _Share = 0.15
     class_weight: str | Mapping[Any, float] | None = None
-    linear: bool = False
-    seed: int = 0
-    checkpoint: str | os.PathLike[str] | None = None
-    checkpoint_every: float = 1
-    resume: bool = False
-    backend: str | None = None
+    linear: Annotated[bool, check_flag] = False
+    seed: Annotated[int, random_streams.check_seed] = 0
+    checkpoint: _Path = None
+    checkpoint_every: Annotated[float, lambda given, _: check_every(given)] = 1
+    resume: Annotated[bool, check_flag] = False
+    backend: Annotated[str | None, lambda given, _: check_backend_name(given)] = None
     devices: str | int | None = None
-    cache: str | os.PathLike[str] | None = None
+    cache: _Path = None
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, str | bytes) or not isinstance(self.hidden, Sequence | None):
             raise TypeError(f"hidden must be a sequence of numbers of units or None, got {self.hidden!r}")
         for l, units in enumerate(self.hidden or ()):
             check_positive_integer(units, f"hidden[{l}]")
-        for name, check in _CHECKS.items():
-            if getattr(self, name) is not None or getattr(Settings, name) is not None:
-                check(getattr(self, name), name)
+        check_annotated(self)
         if self.devices is not None and not (isinstance(self.devices, str) and self.devices == "all"):
             check_integer(self.devices, "devices", 1, 'a positive integer, "all" or None')
         if isinstance(self.class_weight, str):
@@ -185,8 +169,7 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     checkpoint, if one was asked for.
     """
     check_instance(plan, Plan, "plan", "what tabular.plan returns")
-    wanted = "tabular.Settings or None"
-    settings = Settings() if settings is None else check_instance(settings, Settings, "settings", wanted)
+    settings = check_instance(settings, Settings | None, "settings", "tabular.Settings or None") or Settings()
     if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
         raise TypeError(f"callbacks must be a sequence of functions (state, history), got {callbacks!r}")
     if not isinstance(plan.table, LargeTable):
@@ -208,40 +191,24 @@ class _Examples(NamedTuple):
     w: npt.NDArray[Any] | None = None
 
 
-class _Parts(NamedTuple):
-    """The rows of a table as examples, with the preparation learned from those that are no test.
-
-    y_known : the targets of training and stopping (m,), numbers, or indices of `classes`
-    known, unknown : the counts of missing and unseen values of these rows, and of the test's
-    """
-
-    preparation: Preparation
-    classes: npt.NDArray[Any] | None
-    training: _Examples
-    stopping: _Examples
-    test: _Examples
-    y_known: npt.NDArray[Any]
-    known: Prepared
-    unknown: Prepared
-
-
 def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any]], folder: Path | None) -> Trained:
     from vecprop.estimators.labels import name_classes  # imports scikit-learn, which the time leaves out
 
-    begin = time.perf_counter()
-    parts, task = _parts(plan, settings, folder), plan.target.task
-    classes, training, (X_test, y_test, _) = parts.classes, parts.training, parts.test
-    rows = {"training": len(parts.y_known), "validation": len(parts.stopping.y), "test": len(y_test)}
+    begin, task = time.perf_counter(), plan.target.task
+    y, classes = plan.target.coded(plan.table)
+    preparation, y_known, examples, prepared = _examples(plan, settings, y, classes, folder)
+    training, stopping, (X_test, y_test, _) = examples
+    rows = {"training": len(y_known), "validation": len(stopping.y), "test": len(y_test)}
     by_class = None if classes is None else isinstance(settings.class_weight, Mapping)
-    some = [_some(part, by_class) for part in (training, parts.stopping)]
-    remarks = disguised(parts.preparation, some[0].X, some[0].y, task)
+    some = [_some(part, by_class) for part in (training, stopping)]
+    remarks = disguised(preparation, some[0].X, some[0].y, task)
     linear = _linear(settings, classes, some, callbacks)
     del some
     if settings.linear:
         estimator, rows["validation"] = linear, 0
     else:
         settings = _completed(settings, large_rows(training.X) is not None, remarks)
-        estimator = _fitted(settings, parts, callbacks, remarks)
+        estimator = _fitted(settings, classes, examples[:2], callbacks, remarks)
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
@@ -253,12 +220,12 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     found = {
         "network": scores(estimator, X_test, y_test),
         "linear": scores(linear, X_test, y_test),
-        "constant": constant(parts.y_known, y_test, task),
+        "constant": constant(y_known, y_test, task),
         "training": scores(estimator, training.X, training.y),
     }
     predicted = predictions(estimator, X_test)
     if classes is not None:  # the estimator was fitted to their indices
-        remarks += about_classes(classes, parts.y_known, y_test, predicted)
+        remarks += about_classes(classes, y_known, y_test, predicted)
         name_classes(estimator, classes)
         estimator.set_params(class_weight=settings.class_weight)
         y_test, predicted = classes[y_test], classes[predicted]
@@ -266,58 +233,57 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     used = {name: value for name, value in asdict(settings).items() if name not in where}
     used["hidden"] = None if settings.hidden is None else list(settings.hidden)
     about = {"source": plan.table.source, "rows": rows, "scores": found, "settings": used}
-    model = TableModel(parts.preparation, plan.target, estimator, without_nan(about))
-    known, unknown = parts.known, parts.unknown
-    if folder is not None:  # the files are deleted
-        known, unknown = (replace(part, X=part.X[:0].copy()) for part in (known, unknown))
+    model = TableModel(preparation, plan.target, estimator, without_nan(about))
     seconds, notes = time.perf_counter() - begin, tuple(remarks)
-    return Trained(model, plan.table, rows, known, unknown, found, y_test, predicted, diagnosis, seconds, notes)
+    return Trained(model, plan.table, rows, *prepared, found, y_test, predicted, diagnosis, seconds, notes)
 
 
-def _parts(plan: Plan, settings: Settings, folder: Path | None) -> _Parts:
-    """Return the examples of a plan; with a folder, their features are in files there."""
+def _examples(
+    plan: Plan, settings: Settings, y: npt.NDArray[Any], classes: npt.NDArray[Any] | None, folder: Path | None
+) -> tuple[Preparation, npt.NDArray[Any], list[_Examples], tuple[Prepared, Prepared]]:
+    """Return the preparation, the targets of all rows but the test's, the parts, in files of a folder, and counts."""
     from vecprop.estimators.inputs import scaled_up
 
-    y, classes = plan.target.coded(plan.table)
     weights = scaled_up(_weights(plan))
     parts = split(y, plan.target.task, settings, masks=folder is not None)
     known = parts[0] | parts[1] if folder is not None else np.concatenate(parts[:2])
-    targets = [(y[part], None if weights is None else weights[part]) for part in parts[:2]]
+    targets = [(y[part], None if weights is None else weights[part]) for part in parts]
     preparation = learn(plan.table.take(known), plan.kinds, plan.choices)
     count, rng = 0 if classes is None else len(classes), random_streams.generator(settings.seed, _FOLDS)
     preparation, out_of_fold = target_encoding.learn(preparation, plan.table.take(parts[0]), *targets[0], count, rng)
-    prepared, features = _features(preparation, plan, parts[:2], folder)
+    of_known, features = _features(preparation, plan, parts[:2], folder)
     for column in out_of_fold:
         column.write(features[0])
-    unknown, [X_test] = _features(preparation, plan, parts[2:], folder)
-    training, stopping = (_Examples(X, *own) for X, own in zip(features, targets, strict=True))
-    test = _Examples(X_test, y[parts[2]])
-    return _Parts(preparation, classes, training, stopping, test, y[known], prepared, unknown)
+    of_test, [X_test] = _features(preparation, plan, parts[2:], folder)
+    examples = [_Examples(X, *own) for X, own in zip([*features, X_test], targets, strict=True)]
+    return preparation, y[known], examples, (of_known, of_test)
 
 
 def _completed(settings: Settings, in_file: bool, remarks: list[str]) -> Settings:
     """Return the settings of networks of one kind with all that was not given, those of a pack as they are."""
     one_kind = settings.of_one_kind
+    usual = {name: value for name, (_, value) in _OF_ONE_KIND.items() if getattr(settings, name) is None}
     if settings.networks != 1 and in_file:
-        settings = replace(settings, networks=1) if one_kind else settings
+        usual["networks"] = 1
         of_each = "" if one_kind else " of each kind"
         remarks.append(f"one network{of_each}: several would each read the file in an order of its own")
     elif settings.networks is None and one_kind:
-        count = _OF_ONE_KIND["networks"]
-        remarks.append(f"{count} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
-    if not one_kind:
-        return settings
-    return replace(settings, **{name: value for name, value in _OF_ONE_KIND.items() if getattr(settings, name) is None})
+        since = f"since {one_kind[0]} was given; else a pack is trained"
+        remarks.append(f"{usual['networks']} networks of one kind, {since}")
+    return replace(settings, **usual) if one_kind else settings
 
 
-def _fitted(settings: Settings, parts: _Parts, callbacks: Sequence[Callable[..., Any]], remarks: list[str]) -> Any:
+def _fitted(
+    settings: Settings, classes: Any, parts: Sequence[_Examples], callbacks: Sequence[Any], remarks: list[str]
+) -> Any:
     """Return a pack or networks of one kind, fitted to the examples for training and stopping."""
-    of_networks = _of_networks(len(parts.y_known), settings) if settings.of_one_kind else None
-    estimator, stopping = _untrained(settings, parts.classes, of_networks), parts.stopping
+    training, stopping = parts
+    m = len(training.y) + len(stopping.y)
+    estimator = _untrained(settings, classes, _of_networks(m, settings) if settings.of_one_kind else None)
     estimator.set_params(callbacks=list(callbacks) or None)
     try:
         with warnings_kept() as kept:
-            estimator.fit(*parts.training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
+            estimator.fit(*training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
     except DivergenceError as error:
         error.args = (said(error.advice, words=OF_NETWORKS, after="."),)
         raise
@@ -345,36 +311,26 @@ def _features(
 ) -> tuple[Prepared, list[npt.NDArray[Any]]]:
     """Return counts of missing and unseen values of parts of the rows, and each part's features."""
     table, target = plan.table, plan.target.name
-    if folder is None or not isinstance(table, LargeTable):
-        prepared = preparation.transform(table.take(np.concatenate(parts)), target)
-        return prepared, np.split(prepared.X, np.cumsum([len(part) for part in parts])[:-1])
-    files = [folder / f"{k}.npy" for k, _ in enumerate(parts, start=len(list(folder.iterdir())))]
-    written = [write_features(preparation, table.take(part), target, f) for part, f in zip(parts, files, strict=True)]
-    return sum(written[1:], start=written[0]), [part.X for part in written]
+    if folder is not None:
+        return write_features(preparation, map(table.take, parts), target, folder)
+    prepared = preparation.transform(table.take(np.concatenate(parts)), target)
+    return prepared, np.split(prepared.X, np.cumsum([len(part) for part in parts])[:-1])
 
 
 def _some(part: _Examples, by_class: bool | None) -> _Examples:
-    """Return the examples, or of those in a file enough for a linear model, of every class, unless `by_class` is None.
-
-    If it is true, a class weighs among them as much as among all; "balanced" does so by itself.
-    """
+    """Return the examples, or of those in a file enough for a linear model: of each class unless `by_class` is None."""
     large = large_rows(part.X)
     if large is None:
         return part
     places = large.some(part.w, None if by_class is None else part.y)
     w = np.ones(len(part.y)) if part.w is None and by_class else part.w
-    if w is not None:
+    if w is not None:  # a class weighs among them as much as among all; "balanced" does so by itself
         w = of_all(w, part.y, places) if by_class else w[places]
     return _Examples(large.take(places).block(0, len(places)), part.y[places], w)
 
 
-def split(
-    y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = False
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return the rows for training, stopping and testing, or masks (m,); classes keep their shares.
-
-    `y` (m,) are numbers, or indices of classes.
-    """
+def split(y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = False) -> Sequence[npt.NDArray[Any]]:
+    """Return the rows for training, stopping and testing, or masks (m,); classes, in y (m,), keep their shares."""
     groups = y if task == "classification" else None
     order = shuffled(len(y), random_streams.generator(settings.seed, _SPLIT))
     try:
@@ -387,25 +343,20 @@ def split(
             "target: no class has three rows or more; at least one has to: one row to learn from, one that tells when "
             "to stop, one to test"
         ) from None
-    if not masks:
-        return known[~stops], known[stops], order[test[order]]
     validation = np.zeros(len(y), dtype=bool)
     validation[known[stops]] = True
-    return ~test & ~validation, validation, test
+    parts = (~test & ~validation, validation, test)
+    return parts if masks else [order[part[order]] for part in parts]
 
 
 def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
     """Return the parameters of networks of one kind for m training examples."""
-    alike = ("activation", "dropout", "checkpoint", "checkpoint_every", "backend", "devices")
+    names = [(parameter, name) for name, (parameter, _) in _OF_ONE_KIND.items()]
+    names += [(name, name) for name in ("checkpoint", "checkpoint_every", "backend", "devices")]
     size = min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2)
-    return {name: getattr(settings, name) for name in alike} | {
+    return {parameter: getattr(settings, name) for parameter, name in names} | {
         "hidden_layer_sizes": tuple(settings.hidden or ()),
-        "learning_rate_init": settings.learning_rate,
-        "max_iter": settings.epochs,
-        "n_iter_no_change": settings.patience,
         "batch_size": settings.batch_size or size,
-        "alpha": settings.l2,
-        "n_networks": settings.networks,
         "early_stopping": True,
         "scoring": "loss",
         "tol": 0.0,
@@ -435,8 +386,7 @@ def _untrained(settings: Settings, classes: Any, of_networks: dict[str, Any] | N
         raise ValueError("class_weight is for classes, and the target is a number")
     if isinstance(weight, Mapping):
         known = {str(label): code for code, label in enumerate(classes.tolist())}
-        unknown = [label for label in weight if str(label) not in known]
-        if unknown:
+        if unknown := [label for label in weight if str(label) not in known]:
             raise ValueError(f"class_weight: {unknown_name('class', str(unknown[0]), known)}")
         weight = dict.fromkeys(known.values(), 1.0) | {known[str(label)]: float(w) for label, w in weight.items()}
     own = {"random_state": settings.seed} | ({} if classes is None else {"class_weight": weight})

@@ -3,12 +3,10 @@
 All columns of text are examined together: a decimal comma in one decides what 5.000 means in another.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +16,6 @@ from vecprop.data.dataset import is_number
 from vecprop.data.spelling import Form, pl, readable
 from vecprop.data.tables import Table
 
-Key = TypeVar("Key")
 _HEAD = 100
 _MOSTLY = 0.9  # from this share of numbers or dates on, the other cells are mistakes, not categories
 _MANY = 20  # more different numbers than this are no categories
@@ -31,22 +28,14 @@ _GROUPS = r"^[-+]?[1-9]\d{0,2}(?:\.\d{3})+$"  # such as 5.000: five thousand if 
 
 @dataclass
 class ColumnEvidence:
-    """What the texts of a column show, gathered block by block.
+    """What the texts of a column show, gathered block by block."""
 
-    known : the number of cells that are not missing
-    fits : (decimal sign, unit) -> how many cells are numbers when read with these
-    differ : how many cells are different numbers under the two signs
-    different : different numbers, gathered until there are more than `_MANY`
-    truth : whether all cells are true or false
-    formats : date format -> how many cells have it; "" is a time of the day; None as long as none was looked for
-    """
-
-    known: int = 0
-    fits: Counter[tuple[str, str]] = field(default_factory=Counter)
-    differ: int = 0
-    different: set[float] = field(default_factory=set)
-    truth: bool = True
-    formats: Counter[str] | None = None
+    known: int = 0  # cells that are not missing
+    fits: Counter[tuple[str, str]] = field(default_factory=Counter)  # cells that are numbers with a sign and a unit
+    differ: int = 0  # cells that are different numbers under the two signs
+    different: set[float] = field(default_factory=set)  # numbers, gathered until there are more than `_MANY`
+    truth: bool = True  # whether all cells are true or false
+    formats: Counter[str] | None = None  # cells that have each date format, "" a time; None: none was looked for yet
 
     def count(self, decimal: str) -> int:
         """Return how many cells are numbers with this sign, and with no unit or the commonest."""
@@ -94,9 +83,9 @@ def gather(table: Table, target: str | None = None) -> tuple[dict[str, ColumnEvi
     return found, table.spelling.sign or (next(iter(shown), "") if len(shown) < 2 else None)
 
 
-def _together(keys: Mapping[str, Key], table: Table) -> Iterator[tuple[Key, Sequence[str], pl.Series]]:
+def _together(keys: Mapping[str, Any], table: Table) -> Iterator[tuple[Any, Sequence[str], pl.Series]]:
     """Yield groups of columns with one key, and the cells of each: a call of polars for each column would be slow."""
-    groups: dict[Key, list[str]] = {}
+    groups: dict[Any, list[str]] = {}
     for name, key in keys.items():
         groups.setdefault(key, []).append(name)
     size = max(1, _CELLS // max(1, len(table)))
@@ -166,8 +155,13 @@ def is_missing(cells: pl.Series, markers: Collection[str]) -> pl.Series:
     return cells.str.to_lowercase().is_in(list(markers)).fill_null(True)
 
 
-def as_said(table: Table) -> Table:
-    """Return the table without values the user calls missing, and with numbers such as 20240131 as texts if dates."""
+def spelled(table: Table, missing: Sequence[str], date_format: str | Sequence[str] | None = None) -> Table:
+    """Return the table with texts for gaps and date formats added to its spelling, gaps made, and 20240131 a text."""
+    formats = (date_format,) if isinstance(date_format, str) else tuple(date_format or ())
+    unusable = tuple(f"{name}=" for name in table.unusable)
+    formats = tuple(form for form in (*table.spelling.date_format, *formats) if not form.startswith(unusable))
+    missing = (*table.spelling.missing, *missing)
+    table = replace(table, spelling=replace(table.spelling, missing=missing, date_format=formats))
     said = {name: spelling.said_markers(table.spelling, name, table.known) - {""} for name in table.names}
     numbers = [name for name in table.names if table.dtype(name).is_numeric()]
     dated = {name for name in numbers if spelling.format_of(table.spelling, name, table.known)[1]}
@@ -195,17 +189,15 @@ def _with_gaps(cells: pl.Series, markers: Collection[str]) -> pl.Series:
     return cells.set(missing, None)
 
 
-def _refuse_groups(table: Table, name: str, found: ColumnEvidence, decimal: str) -> None:
+def _refuse_groups(table: Table, name: str, found: ColumnEvidence, sign: str | None, decimal: str) -> None:
     """Raise `_Mixture` where no column shows a sign and 1.400 beside 517 may be 1400, or all are as 1,400 with `;`."""
-    if found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
+    if sign != "" or found.differ < _SOME or not found.count(".") == found.count(",") == found.known:
         return
-    groups, small, commas = 0, 0, 0
-    for cells in table.parts(name):
-        if cells.str.contains(r"^[-+]?\d{4,}$").any():
-            return
-        groups += int(cells.str.contains(_GROUPS.replace(".", decimal)).sum())
-        small += int(cells.str.contains(r"^[-+]?[1-9]\d*$").sum())
-        commas += int(cells.str.contains(",", literal=True).sum())
+    patterns = (r"^[-+]?\d{4,}$", _GROUPS.replace(".", decimal), r"^[-+]?[1-9]\d*$", ",")
+    counts = [[int(cells.str.contains(pattern).sum()) for pattern in patterns] for cells in table.parts(name)]
+    ungrouped, groups, small, commas = np.sum(counts, axis=0).tolist()
+    if ungrouped:
+        return
     if decimal == "." and commas == found.known and table.delimiter not in (None, ","):
         decimal = ","
     elif groups < _SOME or small < _SOME:
@@ -223,13 +215,10 @@ def _refuse_groups(table: Table, name: str, found: ColumnEvidence, decimal: str)
 def understand(
     table: Table, said: Mapping[str, bool] | None = None, target: str | None = None, classes: bool = False
 ) -> Table:
-    """Return the table with its texts turned into numbers, booleans and dates where they are such.
+    """Return the table with its texts turned into what they are; ValueError tells of all columns that are unclear.
 
-    `said` tells of some columns whether they are to be read as numbers or as text. The cells of the `target` stay as
-    they are, only their form is found out; `classes` says that a target of numbers with words among them is one of
-    classes.
-
-    ValueError tells together of all columns that can be read in two ways.
+    `said` tells of some columns whether they are numbers or text. Of the `target` only the form is found out; `classes`
+    says that words among its numbers are classes.
     """
     evidence, sign = gather(table, target)
     for form in spelling.general_formats(table.spelling, table.known):
@@ -250,37 +239,38 @@ def understand(
             if name == target and classes:
                 forms[name] = Form("text")
             else:
-                problems.append(mixture)
+                problems.append(mixture.args)
     if problems:  # one message, with the options that declare all such words missing
-        options = dict.fromkeys(option for problem in problems for option in problem.options)
-        together = f"\nall of them stand for missing values? {' '.join(options)}"
-        raise ValueError("\n".join(map(str, problems)) + (together if len(problems) > 1 and options else ""))
+        lines = [message for message, *_ in problems]
+        options = " ".join(dict.fromkeys(option for _, *own in problems for option in own))
+        lines += [f"all of them stand for missing values? {options}"] if len(problems) > 1 and options else []
+        raise ValueError("\n".join(lines))
     return replace(typed(table, {name: form for name, form in forms.items() if name != target}), forms=forms)
 
 
-def understand_as(
-    table: Table, wanted: Mapping[str, Form], decimal: str, categories: Mapping[str, Collection[str]] | None = None
-) -> Table:
-    """Return the table with its texts turned into the values that a model expects; ValueError at one that is none.
-
-    The form of a date and the sign `decimal` are those of the training file, where the table leaves them open;
-    `categories` of a column do not mean a missing value.
-    """
+def understand_as(table: Table, wanted: Mapping[str, Form], decimal: str) -> Table:
+    """Return the table with its texts as a model expects them, else ValueError; what it leaves open is training's."""
     evidence, sign = gather(table)
     forms = {}
     for name, form in wanted.items():
         if (found := evidence.get(name)) is None:
             continue
         if form.kind == "date":
-            form = _wanted_dates(table, name, form.format, found)
+            said, _ = spelling.format_of(table.spelling, name, table.known)
+            best, fitting = found.dated
+            trained = form.format or "%Y-%m-%d"
+            alike = next((format for format in fitting if format and trained.startswith(format)), None)
+            if said is not None or not best:
+                form = Form("date", format=said or trained)
+            else:  # training's if it is among those that fit
+                form = Form("date", format=alike) if alike else _date_form(table, name, found, "")
         elif form.kind in ("number", "boolean"):
-            if sign == "":
-                _refuse_groups(table, name, found, decimal)
+            _refuse_groups(table, name, found, sign, decimal)
             is_boolean, form = form.kind == "boolean", _number_form(table, name, found, sign, decimal)
             if (is_boolean or found.truth) and found.count(form.decimal) < found.known:
                 form = Form("boolean")
         forms[name] = form
-    return replace(typed(table, forms, categories), forms=forms)
+    return replace(typed(table, forms), forms=forms)
 
 
 def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | None, trained: str = ".") -> Form:
@@ -301,25 +291,13 @@ def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | Non
     return Form("number", decimal, unit)
 
 
-def _wanted_dates(table: Table, name: str, trained: str, found: ColumnEvidence) -> Form:
-    """Return the date format of a column: the user's, or one that fits, training's if several do."""
-    said, _ = spelling.format_of(table.spelling, name, table.known)
-    best, fitting = found.dated
-    known = trained or "%Y-%m-%d"
-    if said is not None or not best:
-        return Form("date", format=said or known)
-    alike = next((form for form in fitting if form and known.startswith(form)), None)
-    return Form("date", format=alike) if alike else _date_form(table, name, found, "")
-
-
 def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_target: bool) -> Form:
     """Return how a column is written; raise `_Mixture` if that is unclear."""
     said, own = spelling.format_of(table.spelling, name, table.known)
     if said is not None and found.known and (own or (found.formats or Counter())[said] == found.known):
         return Form("date", format=said)
     number = _number_form(table, name, found, sign)
-    if sign == "":
-        _refuse_groups(table, name, found, ".")
+    _refuse_groups(table, name, found, sign, ".")
     if sign is None and found.shown is None and found.differ and found.count(".") == found.known:
         raise _Mixture(
             f"{table.source}, column {name!r}: some columns show a decimal comma, others a decimal point, and this one "
@@ -361,11 +339,7 @@ def _date_form(table: Table, name: str, found: ColumnEvidence, drop: str, is_tar
 
 
 class _Mixture(ValueError):  # noqa: N818 - it is told together with those of other columns
-    """The error for a column whose cells are not of one kind."""
-
-    def __init__(self, message: str, options: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.options = options
+    """The error for a column whose cells are not of one kind: a message, and options that call them missing."""
 
 
 def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, is_target: bool) -> None:
@@ -380,35 +354,35 @@ def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, is
         return
     cell, row = next(iter(words.items()))
     alike = f" ({known - fits} are {cell!r})" if known - fits > 1 and len(words) == 1 else ""
-    options = tuple(f"--missing {word!r}" for word in list(words)[:_FEW])
+    options = [f"--missing {word!r}" for word in list(words)[:_FEW]]
     others = "--task classification" if is_target else f"--categorical {name!r}, --drop {name!r}"
     raise _Mixture(
         f"{table.place(row, name)}: {cell!r} is not a number, and {fits} of {known} cells of this column are{alike}; "
         f"correct it, or say what it is ({' '.join(options)}, {others})",
-        options,
+        *options,
     )
 
 
 # --- from texts to values -----------------------------------------------------------------------------------
 
 
-def typed(table: Table, forms: Mapping[str, Form], kept: Mapping[str, Collection[str]] | None = None) -> Table:
-    """Return the table with its texts in their columns' forms, of which those in `kept` are not missing."""
+def typed(table: Table, forms: Mapping[str, Form]) -> Table:
+    """Return the table with its texts in their columns' forms."""
 
     def block(part: Table) -> Table:
         keys, columns = {}, []
         for name in (name for name in part.names if name in forms):
             markers = spelling.markers_of(part.spelling, name, part.known)
-            known = kept.get(name, ()) if kept else ()
-            keys[name] = forms[name], markers, tuple(text for text in known if text.lower() in markers)
-        for (form, markers, known), names, cells in _together(keys, part):
+            known = tuple(text for text in forms[name].known if text.lower() in markers)
+            keys[name] = forms[name]._replace(known=known), markers
+        for (form, markers), names, cells in _together(keys, part):
             values, wrong = converted(cells, form, markers)
             if wrong:
                 column, row = divmod(wrong[0], len(part))
                 count = sum(place // len(part) == column for place in wrong)
                 raise not_of_kind(part, names[column], row, cells[wrong[0]], count, form)
             if form.kind == "text":
-                values = values.set(is_missing(cells, markers) & ~cells.is_in(known), None)
+                values = values.set(is_missing(cells, markers) & ~cells.is_in(form.known), None)
             columns += [values[k * len(part) : (k + 1) * len(part)].alias(name) for k, name in enumerate(names)]
         return replace(part, frame=part.frame.with_columns(columns))
 
