@@ -14,7 +14,7 @@ from vecprop.propagation import Layer, Params, per_column
 
 
 class Penalties(NamedTuple):
-    """λ₁ and λ₂, or None, and m; numbers, or (K,) by network.
+    """λ₁ and λ₂, or None, and m; numbers, or (K,) by network. A link of the chain before the optimizer.
 
     >>> import numpy as np
     >>> layers = (Layer(np.array([[3.0, -4.0]]), np.array([[9.0]])),)

@@ -4,6 +4,7 @@ These are pure functions of arrays. Everything that is constant during a run is 
 compiled epoch serves the whole run.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -21,7 +22,7 @@ from vecprop.nn.losses import CrossEntropy, Loss
 from vecprop.nn.network import Network
 from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Layer, Params, per_column
-from vecprop.training.optimizers import ClipByNorm, Optimizer, Slots
+from vecprop.training.optimizers import ClipByNorm, Link, Optimizer, Slots
 from vecprop.training.parameter_buffer import Layout, layout
 from vecprop.training.training_pass import Fused, FusedLoss, Pass, SoftmaxLoss, Stage
 
@@ -154,10 +155,11 @@ def step(
     J, grads, norms = _batch_gradients(run, params, (X, Y, w), inputs, m)
     if by_network.penalties.given:
         J = J + by_network.penalties.cost(layers)
-    grads = by_network.penalties.update(grads, layers)
-    norms_of_W = (run.backend.gradient_norms or propagation.gradient_norms)(grads[: len(layers)])
-    if run.clip_norm is not None:
-        grads = ClipByNorm(run.clip_norm).update(grads)
+    seen = GradientNorms(run.backend.gradient_norms or propagation.gradient_norms)
+    clipping = () if run.clip_norm is None else (ClipByNorm(run.clip_norm),)
+    links: tuple[Link, ...] = (by_network.penalties, seen, *clipping)
+    for link in links:
+        grads = link.update(grads, layers)
     if run.layout is not None:
         grads = run.layout.pack(run.backend, grads)
     decay = () if by_network.decay is None else (by_network.decay,)
@@ -165,8 +167,20 @@ def step(
     statistics = tuple(update_statistics(xp, s, n) for s, n in zip(carry.statistics, norms, strict=True))
     new = Carry(updated, slots, statistics)
     if weight is None:
-        return new, (J, norms_of_W)
-    return choose(xp, weight > 0, new, carry), (J, norms_of_W, weight)
+        return new, (J, seen.norms)
+    return choose(xp, weight > 0, new, carry), (J, seen.norms, weight)
+
+
+class GradientNorms:
+    """A link that leaves the gradients as they are and keeps the norms of the dW_l for the history."""
+
+    def __init__(self, norms_of: Callable[[Params], Array]) -> None:
+        self._norms_of = norms_of
+
+    def update(self, grads: Any, layers: Params) -> Any:
+        """Return the gradients."""
+        self.norms = self._norms_of(grads[: len(layers)])
+        return grads
 
 
 def _of_examples(xp: Namespace, all_of_them: Array, numbers: Array) -> Array:

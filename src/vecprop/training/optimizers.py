@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from vecprop.backend.namespaces import Array, Namespace, array_namespace, device_of
 from vecprop.backend.pytrees import leaves_of, map_tree, map_trees, unzip_trees
 from vecprop.nn.dropout import Fuse
-from vecprop.propagation import Layer, per_column
+from vecprop.propagation import Layer, Params, per_column
 from vecprop.training.schedules import CONSTANT, Schedule, check_schedule
 from vecprop.training.training_pass import BoundMethod
 from vecprop.utils.arguments import (
@@ -385,9 +385,16 @@ class AdamW(Adam):
         return super().update(grads, slots, decayed, rate, fuse)
 
 
+class Link(Protocol):
+    """A link of the chain before the optimizer, which is the last: gradients in, gradients out, as in optax."""
+
+    def update(self, grads: Any, layers: Params) -> Any:
+        """Return the gradients for the next link; the arguments stay unchanged."""
+
+
 @dataclass(frozen=True)
 class ClipByNorm:
-    """Scales the gradients down to the norm `most` if their common norm is greater.
+    """A link that scales the gradients down to the norm `most` if their common norm is greater.
 
     For a stack, (K, …, …), each network is clipped on its own. As `optax.clip_by_global_norm`.
 
@@ -399,7 +406,7 @@ class ClipByNorm:
 
     most: float
 
-    def update(self, grads: Any) -> Any:
+    def update(self, grads: Any, layers: Params = ()) -> Any:
         """Return the gradients, none of them 0/0: a norm of 0 gives most/most = 1."""
         leaves = list(leaves_of(grads))
         xp = array_namespace(leaves[0])
