@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -196,6 +197,20 @@ def test_no_row_sees_its_own_target(task):
         np.testing.assert_array_equal(after[row], before[row])
         siblings = np.array([c == cells[row] for c in cells]) & (found.folds != found.folds[row])
         assert siblings.any() and (after[siblings] != before[siblings]).any(axis=1).all()
+
+
+def test_the_folds_follow_the_seed(monkeypatch):
+    folds, learn = [], target_encoding.learn
+
+    def watched(*args):
+        preparation, [found] = learn(*args)
+        folds.append(found.folds.tolist())
+        return preparation, [found]
+
+    monkeypatch.setattr(target_encoding, "learn", watched)
+    for seed in (0, 0, 1):
+        train(shops(), settings=replace(QUICK, seed=seed))
+    assert folds[0] == folds[1] != folds[2]
 
 
 def test_no_training_row_of_a_whole_run_sees_its_own_target():
