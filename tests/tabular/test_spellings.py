@@ -178,7 +178,7 @@ def test_labels_are_given_back_as_they_were(words, classes, file):
     (["$1.50", "-$1.50", "$-2", "US$5", "€ 5", "5€"], ".", [1.5, -1.5, -2, 5, 5, 5]),
     (["5 %", "20 °C", "12 m2"], ".", [5, 20, 12]),
     (["(1.23)", "−1.5", "5.00-", "+7", "± 2"], ".", [-1.23, -1.5, -5, 7, 2]),
-    (["1e3", "1.5E-2 kg", ".5", "5.", "1_000", "0x10"], ".", [1000, 0.015, 0.5, 5, None, None]),
+    (["1e3", "1.5E-2 kg", ".5", "5.", "1_000", "0x10", "9,417e-01"], ".", [1000, 0.015, 0.5, 5, None, None, None]),
 )
 def test_numbers_as_people_write_them(cells, decimal, found):
     assert numbers(pl.Series(cells), decimal)[0].to_list() == found
@@ -262,7 +262,12 @@ X = [random.Random(i).gauss(0, 1) for i in range(M)]
     (with_y("v", lambda i: f"1.{i % 3}.{i % 5}"), "v", "category"),
     (with_y("v", lambda i: f"{['True', 'TRUE', 'true', 'False', '1', '0'][i % 6]}"), "v", "boolean"),
     (lines("k,2019,2020,y", lambda i: f"{'AB'[i % 2]},{X[i]:.3f},{i},{'hl'[X[i] > 0]}"), "2019", "number"),
-    ("sep=;\n" + lines("a;y", lambda i: f"{X[i]:.3f};{X[i]:.3f}"), "a", "number"),
+    *(
+        (f"{sep}=;{end}" + lines("a;y", lambda i: f"{X[i]:.3f};{X[i]:.3f}").replace("\n", end), "a", "number")
+        for sep, end in {"sep": "\n", "Sep": "\r\n"}.items()
+    ),
+    (with_y("a", lambda i: f"{X[i]:.3f}").replace("\n", "\r", 9), "a", "number"),
+    (lines("a;y", lambda i: f"{german(f'{X[i]:.3e}')};{X[i]:.3f}"), "a", "number with a decimal comma"),
     ("\ufeff" + with_y("a", lambda i: f"{X[i]:.3f}"), "a", "number"),
     (lines(" a , y", lambda i: f" {X[i]:.3f} , {X[i]:.3f}"), "a", "number"),
 )
@@ -294,6 +299,11 @@ test_what_cannot_be_understood_is_said_at_once = refusals(
     ),
     (with_y("d", lambda i: f"{i % 12 + 1:02}/{i % 9 + 1:02}/2021"), "can be read as DD/MM/YYYY and as MM/DD/YYYY"),
     (
+        with_y("d", lambda i: f"2021-01-{1 + i % 28:02}" if i < 120 else f"{1 + i % 28:02}.01.2021"),
+        r"line 122, column 'd': '09.01.2021' is not a date such as YYYY-MM-DD, as 120 of 200 .* --categorical 'd'",
+    ),
+    (with_y("d", lambda i: f"{i % 50}:20:00"), r"line 26, column 'd': '24:20:00' is not a date such as hh:mm, as 96"),
+    (
         lines("a,y", lambda i: f"{X[i]:.3f},{X[i] if i else '[kg]'}"),
         r"'\[kg\]' is not a number, .* \(--missing '\[kg\]', --task classification\)",
     ),
@@ -303,7 +313,7 @@ test_what_cannot_be_understood_is_said_at_once = refusals(
     ),
     (
         lines("a,y", lambda i: f"{X[i]:.3f},{f'2021-01-{1 + i % 28:02}' if i % 40 else 'unknown'}"),
-        r"line 2, column 'y': 'unknown' is not a date such as YYYY-MM-DD, as 195 of 200 cells",
+        r"line 2, column 'y': 'unknown' is not a date such as YYYY-MM-DD, as 195 of 200 .* --task classification",
     ),
     (
         lines("v;a;b;y", lambda i: f"{1 + i % 5}.{i % 900 + 100};{X[i]:.2f};{german(f'{X[i]:.2f}')};{i % 7}"),
@@ -348,6 +358,26 @@ test_wrong_spellings = refusals(
     lambda spelling: Spelling(**spelling), ({"thousands": "_"}, "thousands"),
     ({"decimal": ",", "thousands": ","}, "two different signs"), error=(ValueError, TypeError),
 )  # fmt: skip
+
+
+FLAG = [x > 0 for x in X]
+
+
+@cases(
+    (None, lambda i: int(FLAG[i]), [lambda i: "ny"[FLAG[i]], lambda i: f"{int(FLAG[i])},0", lambda i: FLAG[i]]),
+    (None, lambda i: 1000 * (1 + FLAG[i]), [lambda i: f"{1 + FLAG[i]},000", lambda i: f"{1 + FLAG[i]}e3"]),
+    ("regression", lambda i: FLAG[i], [lambda i: "ny"[FLAG[i]], lambda i: int(FLAG[i])]),
+    (None, lambda i: f"{X[i]:.3f}", [lambda i: f"{X[i]:.3f}".replace(".", ","), lambda i: f"{X[i]:.3f} %"]),
+)
+def test_a_target_is_read_however_another_file_writes_it(task, cell, others, file):
+    path = file(lines("a\ty", lambda i: f"{X[i]}\t{cell(i)}"))
+    model = train(path, task=task).model
+    for k, other in enumerate(others):
+        written = file(lines("a\ty", lambda i, other=other: f"{X[i]}\t{other(i)}"), f"{k}.csv")
+        assert model.evaluate(written) == model.evaluate(path), k
+    if not model.classes:
+        with pytest.raises(ValueError, match=r"row 1 .*, column 'y': inf is not a finite number"):
+            model.evaluate(pl.DataFrame({"a": [0.5, 0.5], "y": [0.5, np.inf]}))
 
 
 def test_a_text_for_missing_values_of_one_column_or_of_none(file):

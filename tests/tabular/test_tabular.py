@@ -222,8 +222,9 @@ def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
     prepared = vp.load(tmp_path / "m").prepare(pl.DataFrame({"x": ["gone", "4"]}))
     assert prepared.X[:, 1].tolist() == [1.0, 0.0] and prepared.found["x"].missing == 1
     frame.write_csv(tmp_path / "t.csv")
-    with pytest.raises(ValueError, match=r"--date-format '%d.%m.%Y': the model uses no dates; leave it out"):
-        vp.load(tmp_path / "m").predict(tabular.read(tmp_path / "t.csv", spelling=Spelling(date_format=["%d.%m.%Y"])))
+    for form, where in (("%d.%m.%Y", ""), ("x=%Y", " in this column")):
+        with pytest.raises(ValueError, match=rf"--date-format '{form}': the model uses no dates{where}; leave it out"):
+            vp.load(tmp_path / "m").predict(tabular.read(tmp_path / "t.csv", spelling=Spelling(date_format=[form])))
 
 
 def test_dates_that_can_be_read_in_two_ways_are_read_as_asked_for():
@@ -368,6 +369,7 @@ test_tables_that_do_not_fit = refusals(
     (["b", "a", "b"], None, "classification", "b"),
     (["yes", "none", "no"], None, "classification", "yes"),
     ([True, False, True], None, "classification", True),
+    ([True, False, True], "regression", "regression", 1.0),
     (["001", "002"], None, "classification", "001"),
     (["1", "01"], None, "classification", "1"),
 )
@@ -390,7 +392,6 @@ test_targets_that_cannot_be_learned = refusals(
     (["a", None, "b"], None, "row 1 .* the target is missing; fill it in, or leave these rows out"),
     (["1.5", "nan", "NaN"], None, r"the target is missing \(2 such rows\)"),
     (["a", "b"], "regression", "'a' is not a finite number"),
-    (["true", "false"], "regression", "'true' is not a finite number"),
     ([f"word {i}" for i in range(50)], None, "50 different texts in 50 rows, .* are no classes"),
     ([1.0, 2e300, 3.5] * 9, None, "numbers beyond 1e[+]150, whose squares"),
     ([i + 0.5 for i in range(50)], "classification", "50 different numbers, too many for classes"),
@@ -413,7 +414,8 @@ test_targets_of_another_kind_are_no_targets_of_a_model = refusals(
     ),
     ([i % 3 == 0 for i in range(30)], pl.lit("0.5"), "'?0.5'? is not true or false"),
     ([i % 3 for i in range(30)], pl.lit(0.5), "0.5 is not a whole number"),
-    ([i % 3 for i in range(30)], pl.lit("1/2"), "'1/2' is not a whole number"),
+    ([i % 3 for i in range(30)], pl.lit("1/2"), "'1/2' is not a finite number"),
+    ([i % 3 for i in range(30)], pl.lit("0.5"), "0.5 is not a whole number"),
 )
 
 

@@ -47,7 +47,7 @@ def _pattern(decimal: str, thousands: str) -> str:
     """Return the pattern of a number with a sign; its groups are currency, number and unit."""
     groups = "|".join(rf"(?:{mark}\d{{3}})+" for mark in (thousands, "['’]", " "))
     grouped = rf"[1-9]\d{{0,2}}(?:{groups})" + (r"|[1-9]\d?(?:,\d\d)+,\d{3}" if thousands == "," else "")
-    number = rf"(?:(?:{grouped}|\d+)(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
+    number = rf"(?:{grouped})(?:{decimal}\d*)?|(?:\d+(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
     return rf"^[-+]? ?({_CURRENCY})? ?[-+]?({number}) ?({_UNIT})?-?$"
 
 

@@ -275,7 +275,7 @@ def _read_csv(
     data = Path(source).read_bytes()
     encoding = encoding or next((e for mark, e in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
     text = _text(data, source, encoding, skip, delimiter)
-    if said := re.match(r"sep=(.)\n", text):  # as Excel writes and reads it
+    if said := re.match(r"(?i)sep=(.)\r?\n", text):  # as Excel writes and reads it
         text, skip, delimiter = text[said.end() :], skip + 1, delimiter or said[1]
     if delimiter is None:
         delimiter = infer_delimiter(text)
@@ -332,10 +332,9 @@ def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | N
     for start, what in _NOT_CSV.items():
         if re.match(start, text):
             raise ValueError(f"{source} is {what}; save it as CSV or Parquet")
-    if "\n" not in text:  # old Macs
-        text = text.replace("\r", "\n")
+    text = re.sub("\r(?!\n)", "\n", text)  # old Macs
     if skip:
-        text = "".join(text.splitlines(keepends=True)[skip:])
+        text = "".join(islice(io.StringIO(text), skip, None))
     if delimiter == " ":
         text = re.sub("[ \t]+", " ", re.sub("(?m)^[ \t]+|[ \t]+$", "", text))
     return text

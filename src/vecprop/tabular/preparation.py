@@ -106,13 +106,15 @@ class Preparation:
         if not own:
             table = self.spelled(table)
             check_columns_said(table)
-            for form in general_formats(table.spelling, table.known):
-                if not any(isinstance(column, Date) for column in self.columns):
-                    raise ValueError(f"--date-format {form!r}: the model uses no dates; leave it out")
+            for form in table.spelling.date_format:
+                there = [column for column in self.columns if column.name == form.partition("=")[0]]
+                if not any(isinstance(column, Date) for column in there or self.columns):
+                    where = " in this column" if there else ""
+                    raise ValueError(f"--date-format {form!r}: the model uses no dates{where}; leave it out")
             categories = {c.name: (*c.categories, *c.other) for c in self.columns if isinstance(c, Category)}
             wanted = {column.name: _form(column) for column in self.columns}
             table = understand_as(table, wanted, self.decimal, categories)
-            remarks = _units(table, self.columns)
+            remarks = units(table, [column for column in self.columns if isinstance(column, Number)])
         parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
         for column, met in zip(self.columns, counts, strict=True):
             if met.unseen and not own:  # those of the training table may have nearly as many different texts as cells
@@ -182,12 +184,12 @@ def _refuse_unknown(table: Table, column: Any, met: Found) -> None:
         )
 
 
-def _units(table: Table, columns: Sequence[Column]) -> list[str]:
+def units(table: Table, columns: Sequence[Number | Target]) -> list[str]:
     """Return a remark for each column of numbers whose unit is not that of training, or that has one alone there."""
     lines = []
     for column in columns:
         unit = (table.forms or {}).get(column.name, Form("number")).unit
-        if isinstance(column, Number) and unit != column.unit:
+        if unit != column.unit:
             now, then = (f"in {one}" if one else "without a unit" for one in (unit, column.unit))
             lines.append(f"{column.name}: {now}, and in training it was {then}; taken as it stands")
     return lines

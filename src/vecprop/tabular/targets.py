@@ -32,6 +32,7 @@ class Target:
     whole : whether its classes are whole numbers
     decimal : the decimal sign of the training file
     truth : whether its classes are true and false
+    unit : how the training file writes the numbers of a regression
     """
 
     name: str
@@ -40,6 +41,7 @@ class Target:
     whole: bool = False
     decimal: str = "."
     truth: bool = False
+    unit: str = ""
 
     @property
     def words(self) -> bool:
@@ -69,23 +71,23 @@ class Target:
             table.find(self.name, "target") if self.name in table.unusable else None
             raise ValueError(f"{table.source} lacks the target {self.name!r}{table.near(self.name)}")
         labelled(table, self.name, self.words, drop=False)
-        if self.task == "regression" or self.truth:
-            table = as_kind(table, self.name, "boolean" if self.truth else "number", self.decimal)
-            if table.dtype(self.name).is_temporal():
-                wanted, found = "true or false" if self.truth else "numbers", table.dtype(self.name)
+        if not self.words:
+            if (found := table.dtype(self.name)).is_temporal():
+                wanted = "true or false" if self.truth else "numbers"
                 raise ValueError(f"{table.source}: the target {self.name!r} must hold {wanted}; it has {found}")
+            # texts of whole numbers have all digits beyond 2^53
+            if not (self.whole and all(_whole(series)[1].all() for series in table.parts(self.name))):
+                table = as_kind(table, self.name, "boolean" if self.truth else "number", self.decimal)
         start = 0
         for series in table.parts(self.name):
-            if self.task == "regression":
-                yield column_stats.floats(series)
-            elif self.truth or self.whole:
-                values, fit = (_truth if self.truth else _whole)(series)
+            if self.words:
+                yield np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
+            else:
+                values, fit = (_truth if self.truth else _whole if self.whole else _finite)(series)
                 for row in np.flatnonzero(~fit)[:1].tolist():
-                    form = Form("boolean" if self.truth else "whole number")
+                    form = Form("boolean" if self.truth else "whole number" if self.whole else "number")
                     raise not_of_kind(table, self.name, start + row, series[row], int((~fit).sum()), form)
                 yield values
-            else:
-                yield np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
             start += len(series)
 
     def to_json(self) -> dict[str, Any]:
@@ -112,7 +114,12 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
     form = (table.forms or {}).get(name)
     if form is None:
         return understand_as(table, {name: Form(kind)}, decimal)
-    return typed(table, {name: form if form.kind == kind else Form(kind, form.decimal, form.unit)})
+    return typed(table, {name: form if form.kind in (kind, "boolean") else Form(kind, form.decimal, form.unit)})
+
+
+def _finite(series: pl.Series) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    values = column_stats.floats(series)
+    return values, np.isfinite(values)
 
 
 def _truth(series: pl.Series) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -203,7 +210,7 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> tuple[
             )
     if task == "regression":
         reason = f"it has {distinct} different {'whole ' if found.whole else ''}numbers"
-        return Target(name, task, reason, decimal=form.decimal), distinct
+        return Target(name, task, reason, decimal=form.decimal, unit=form.unit), distinct
     if not found.whole and distinct > MOST_INTEGER_CLASSES:
         raise ValueError(
             f"{table.source}: the target {name!r} has {distinct} different numbers, too many for classes; say "
