@@ -481,6 +481,21 @@ def test_a_model_asks_for_the_decimal_sign_as_training_does(file):
     assert understand(tabular.read(american)).column("v")[199] == 1393, "no question"
 
 
+@cases(  # beside columns of yes and no; beside one with the other sign; beside two that differ in the new file alone
+    (lambda i: f"{german(f'{X[i]:.3f}')};{'yn'[i % 2]};{'yn'[i % 3 > 0]}", "1,025;y;n", 1.025),
+    (lambda i: f"{german(f'{X[i]:.3f}')};{i % 7}.5 %;{i % 4}", "1,025;2.5 %;3", 1.025),
+    (lambda i: f"{X[i]:.3f};{i % 7};{i % 5}", "1.025;1,5;2.5", None),
+)
+def test_a_sign_that_no_column_of_a_new_file_shows_is_that_of_training(row, new, found, file):
+    model = train(file(lines("v;p;q;y", lambda i: f"{row(i)};{i % 60}"))).model
+    few = file(f"v;p;q\n{new}\n")
+    if found is not None:
+        assert model.prepare(few).X[0, 0] == found
+    else:
+        with pytest.raises(ValueError, match=r"'v': .* can be read with both; say --decimal . or --decimal ,"):
+            model.prepare(few)
+
+
 @pytest.mark.parametrize("cell", [lambda i: f"{X[i]:.3f}", lambda i: X[i] > 0, lambda i: i % 3])
 def test_words_for_a_gap_are_no_targets_of_a_model_of_numbers(cell, file):
     model = train(file(lines("a,y", lambda i: f"{X[i]:.3f},{cell(i)}"))).model

@@ -168,8 +168,9 @@ def test_data_frames():
     if importlib.util.find_spec("pyarrow"):
         for kind in ("date32[pyarrow]", "timestamp[us][pyarrow]"):
             assert tabular.table_of(given.astype({"d": kind})).column("d").cast(pl.String)[2].startswith("2024-03-01")
-    with pytest.raises(TypeError, match="data must be a path or a data frame of pandas or polars, got list"):
-        tabular.table_of([1, 2])
+    for wrong in ([1, 2], given["x"]):
+        with pytest.raises(TypeError, match="data must be a path or a data frame of pandas or polars"):
+            tabular.table_of(wrong)
     table = tabular.table_of(pl.DataFrame({"x": [[1], [2]], "z": [1, 2]}))
     assert table.names == ["z"] and table.unusable["x"].startswith("List(Int64) is not used")
     assert tabular.table_of(pandas.DataFrame({"x": np.ones(2, "longdouble"), "z": [1, 2]})).names == ["z"]

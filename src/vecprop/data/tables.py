@@ -261,7 +261,7 @@ def table_of(given: Any, what: str = "data") -> Table:
         categorical = frozenset(str(name).strip() for name, dtype in given.dtypes.items() if str(dtype) == "category")
         given = [_from_pandas(given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
         _check_names([column.name for column in given], what)
-    elif not hasattr(given, "__arrow_c_stream__"):
+    elif not hasattr(given, "__arrow_c_stream__") or getattr(given, "ndim", 2) == 1:  # a series of pandas
         raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
     return tidied(Table(pl.DataFrame(given), what, categorical=categorical))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -113,7 +112,7 @@ class Preparation:
                     raise ValueError(f"--date-format {form!r}: the model uses no dates{where}; leave it out")
             categories = {c.name: (*c.categories, *c.other) for c in self.columns if isinstance(c, Category)}
             wanted = {column.name: _form(column) for column in self.columns}
-            table = understand_as(table, wanted, self.decimal, categories)
+            table = understand_as(table, wanted, categories)
             remarks = units(table, [column for column in self.columns if isinstance(column, Number)])
         parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
         for column, met in zip(self.columns, counts, strict=True):
@@ -128,12 +127,6 @@ class Preparation:
     def spelled(self, table: Table) -> Table:
         """Return the table with the texts for missing values of training added to its own."""
         return spelled(table, self.missing)
-
-    @property
-    def decimal(self) -> str:
-        """The decimal sign of most columns of the training file, for files that show none."""
-        signs = Counter(column.decimal for column in self.columns if isinstance(column, Number))
-        return signs.most_common(1)[0][0] if signs else "."
 
     def to_json(self) -> dict[str, Any]:
         """Return the preparation as values for JSON."""
@@ -170,7 +163,7 @@ def _form(column: Column) -> Form:
     """Return the form of the values that an encoder takes."""
     if isinstance(column, Date):
         return Form("date" if column.day else "clock", format=column.format or "")
-    return Form("text" if isinstance(column, Category) else column.kind)
+    return Form("text") if isinstance(column, Category) else Form(column.kind, column.decimal)
 
 
 def _refuse_unknown(table: Table, column: Any, met: Found) -> None:

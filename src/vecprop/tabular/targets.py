@@ -113,7 +113,7 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
         return table
     form = (table.forms or {}).get(name)
     if form is None:
-        return understand_as(table, {name: Form(kind)}, decimal)
+        return understand_as(table, {name: Form(kind, decimal)})
     return typed(table, {name: form if form.kind in (kind, "boolean") else Form(kind, form.decimal, form.unit)})
 
 

@@ -263,14 +263,16 @@ def understand(
 
 
 def understand_as(
-    table: Table, wanted: Mapping[str, Form], decimal: str, categories: Mapping[str, Collection[str]] | None = None
+    table: Table, wanted: Mapping[str, Form], categories: Mapping[str, Collection[str]] | None = None
 ) -> Table:
     """Return the table with its texts turned into the values that a model expects; ValueError at one that is none.
 
-    The form of a date and the sign `decimal` are those of the training file, where the table leaves them open;
+    The forms of dates and the decimal signs are those of the training file, where the table leaves them open;
     `categories` of a column do not mean a missing value.
     """
     evidence, sign = gather(table)
+    # columns of a training file that differ say nothing of each other
+    alike = len({form.decimal for form in wanted.values() if form.kind == "number"}) < 2
     forms = {}
     for name, form in wanted.items():
         if (found := evidence.get(name)) is None:
@@ -278,9 +280,10 @@ def understand_as(
         if form.kind == "date":
             form = _wanted_dates(table, name, form.format, found)
         elif form.kind in ("number", "boolean"):
-            if sign == "":
-                _refuse_groups(table, name, found, decimal)
-            is_boolean, form = form.kind == "boolean", _number_form(table, name, found, sign, decimal)
+            shown = sign if alike else form.decimal
+            if shown == "":
+                _refuse_groups(table, name, found, form.decimal)
+            is_boolean, form = form.kind == "boolean", _number_form(table, name, found, shown, form.decimal)
             if (is_boolean or found.truth) and found.count(form.decimal) < found.known:
                 form = Form("boolean")
         forms[name] = form
@@ -288,7 +291,12 @@ def understand_as(
 
 
 def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | None, trained: str = ".") -> Form:
-    """Return the form of numbers; raise `_Mixture` for shares such as 0.5 beside percentages such as 50 %."""
+    """Return the form of numbers; raise `_Mixture` for unclear signs, and shares such as 0.5 beside percentages."""
+    if sign is None and found.shown is None and found.differ and found.count(".") == found.known:
+        raise _Mixture(
+            f"{table.source}, column {name!r}: some columns show a decimal comma, others a decimal point, and this one "
+            "can be read with both; say --decimal . or --decimal ,"
+        )
     decimal = table.spelling.sign or found.shown or sign or max(trained, ".", ",", key=found.count)
     unit = found.unit(decimal)
     largest: Counter[str] = Counter()  # by unit
@@ -324,11 +332,6 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
     number = _number_form(table, name, found, sign)
     if sign == "":
         _refuse_groups(table, name, found, ".")
-    if sign is None and found.shown is None and found.differ and found.count(".") == found.known:
-        raise _Mixture(
-            f"{table.source}, column {name!r}: some columns show a decimal comma, others a decimal point, and this one "
-            "can be read with both; say --decimal . or --decimal ,"
-        )
     fits = found.count(number.decimal)
     if found.known == fits > 0:
         return number
