@@ -234,6 +234,8 @@ def own(tmp_path, home, monkeypatch):
     for name in ("notes.csv", "notes.onnx", "ck.previous", *mine):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("a,b\n1,2\n")
+    for column, name in (("a", "notes[1].parquet"), ("predicted_price", "notes1.parquet")):
+        pl.DataFrame({column: [1]}).write_parquet(name)
     os.symlink("houses.csv", "link.csv")
     os.link("houses-model/model.safetensors", "linked")
     return tmp_path
@@ -272,6 +274,7 @@ def test_what_is_read_is_never_written_over(words, message, own, force):
     "words",
     [
         (*PREDICT, "-o", "notes.csv"),
+        (*PREDICT, "-o", "notes[1].parquet"),
         ("export", "houses-model", "notes.onnx", "-q"),
         (*TRAIN, "-o", "mine"),
         (*TRAIN, "--checkpoint", "notes.onnx"),

@@ -132,6 +132,7 @@ test_files_that_are_no_tables = refusals(
     ('a,b\n1,"2\n', "d.csv", "line 2: not valid CSV"),
     (b"PK\x03\x04" + bytes(50), "d.xlsx", "is a zip file or a spreadsheet; save it as CSV or Parquet"),
     (b"\x1f\x8b\x08" + bytes(50), "d.csv.gz", "is a gzip file"),
+    (b"\xff\xff\xff\xff" + bytes(50), "d.arrow", "is an Arrow stream; save it as CSV or Parquet"),
     (b"a,b\n1,\x00\n", "d.csv", "is no text: it has a zero byte"),
     (b"PAR1" + bytes(20), "d.parquet", "cannot be read as Parquet"),
     (b"a,b\n1,2\n", "d.parquet", "cannot be read as Parquet"),

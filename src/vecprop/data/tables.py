@@ -38,6 +38,10 @@ _NOT_TABLES = {
     b"\x1f\x8b": "a gzip file",
     b"\xd0\xcf\x11\xe0": "a spreadsheet",
     b"FEA1": "a Feather file of the first version",
+    b"\xff\xff\xff\xff": "an Arrow stream",
+    b"\x80\x05": "a pickle",
+    b"\x89HDF": "an HDF5 file",
+    b"SQLi": "a database of SQLite",
 }
 _NOT_CSV = {r"\s*(\{|\[\s*[\[{])": "JSON", r"(?i)\s*<(!doctype|html|\?xml|table)\b": "HTML or XML"}
 _A_YEAR = range(1900, 2101)
@@ -204,9 +208,13 @@ def read(
         table = _read_csv(source, delimiter, encoding, header, skip, expected)
     else:
         refuse_options_of_csv(source, delimiter, encoding, header, skip)
-        read_frame = {"npy": _read_npy, "parquet": pl.read_parquet, "arrow": pl.read_ipc}[kind]
         with polars_reads(source, kind.title()):
-            table = Table(read_frame(source), source, kind)
+            if kind == "npy":
+                frame = _read_npy(source)
+            else:  # polars takes [1] and * in a path for patterns
+                parquet = kind == "parquet"
+                frame = pl.read_parquet(source, glob=False) if parquet else pl.read_ipc(Path(source).read_bytes())
+            table = Table(frame, source, kind)
     return replace(tidied(table), spelling=spelling)
 
 
