@@ -358,7 +358,9 @@ def test_the_user_says_what_the_decimal_sign_is(spelling, found, file):
 
 test_wrong_spellings = refusals(
     lambda spelling: Spelling(**spelling), ({"thousands": "_"}, "thousands"),
-    ({"decimal": ",", "thousands": ","}, "two different signs"), error=(ValueError, TypeError),
+    ({"decimal": ",", "thousands": ","}, "two different signs"),
+    ({"date_format": ["d=DD/MM/YYYY"]}, "date_format must be one such as %d/%m/%Y, .* got 'd=DD/MM"),
+    error=(ValueError, TypeError),
 )  # fmt: skip
 
 
@@ -536,6 +538,10 @@ def test_what_training_did_not_have_is_said(file, tmp_path):
     assert model.prepare(pl.DataFrame({"a": [0.5], "b": [2]})).notes() == [
         "b: 1 value far outside the range of training"
     ]
+    day = [datetime.date(2020, 1 + i % 12, 1 + i % 9) for i in range(M)]
+    dated = train(pl.DataFrame({"day": day, "y": X})).model
+    some = pl.DataFrame({"day": [datetime.date(year, 5, 1) for year in (1970, 2021, 2030)]})
+    assert dated.prepare(some).notes() == ["day: 2 values far outside the range of training"]
     with pytest.raises(ValueError, match="'perhaps' is not true or false, 1 or 0"):
         model.prepare(pl.DataFrame({"a": [0.5], "b": ["perhaps"]}))
 

@@ -107,7 +107,9 @@ class Spelling:
         if self.thousands is not None and self.thousands == self.decimal:
             raise ValueError(f"thousands and decimal must be two different signs, got {self.decimal!r} for both")
         check_texts(self.missing, "missing", "texts")
-        check_texts(self.date_format, "date_format", "formats")
+        for form in check_texts(self.date_format, "date_format", "formats"):
+            if "%" not in form:
+                raise ValueError(f"date_format must be one such as %d/%m/%Y, or COLUMN=%d/%m/%Y, got {form!r}")
 
     @property
     def sign(self) -> str | None:
