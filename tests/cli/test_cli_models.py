@@ -170,6 +170,16 @@ def test_evaluate(home):
     assert abs(found["constant"]["r2"]) < 1e-9
 
 
+def test_evaluate_says_that_the_target_has_another_unit(tmp_path):
+    path, other = tmp_path / "t.csv", tmp_path / "o.csv"
+    path.write_text("x,y\n" + "".join(f"{i % 7},{i % 7 + i % 3 / 2} %\n" for i in range(60)))
+    other.write_text(path.read_text().replace(" %", ""))
+    vecprop("train", path, "-t", "y", "--linear", "-q", "-o", tmp_path / "m")
+    found = [vecprop("evaluate", tmp_path / "m", data) for data in (path, other)]
+    assert found[0] == (found[1][0], ""), "the same numbers"
+    assert found[1][1] == "y: without a unit, and in training it was in %; taken as it stands\n"
+
+
 def test_export(tmp_path, home):
     ort = pytest.importorskip("onnxruntime")
     out, _ = vecprop("export", home / "houses-model", tmp_path / "h.onnx")
@@ -225,6 +235,8 @@ def own(tmp_path, home, monkeypatch):
     for name in ("notes.csv", "notes.onnx", "ck.previous", *mine):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("a,b\n1,2\n")
+    for column, name in (("a", "notes[1].parquet"), ("predicted_price", "notes1.parquet")):
+        pl.DataFrame({column: [1]}).write_parquet(name)
     os.symlink("houses.csv", "link.csv")
     os.link("houses-model/model.safetensors", "linked")
     return tmp_path
@@ -263,6 +275,7 @@ def test_what_is_read_is_never_written_over(words, message, own, force):
     "words",
     [
         (*PREDICT, "-o", "notes.csv"),
+        (*PREDICT, "-o", "notes[1].parquet"),
         ("export", "houses-model", "notes.onnx", "-q"),
         (*TRAIN, "-o", "mine"),
         (*TRAIN, "--checkpoint", "notes.onnx"),
@@ -362,6 +375,8 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
     (RARE, ("-t", "k", "--class-weight", "c=2"), "class_weight: unknown class 'c'"),
     (RARE, ("-t", "w", "--task", "regression", "--balance"), "class_weight is for classes, and the target is a n"),
     (RARE, ("-t", "k", "--weight", "v"), "--weight: {path} has no column 'v'"),
+    (GOOD, ("-t", "y", "--test-share", "0.999"), "test_share 0.999 of 30 rows leaves none to learn from"),
+    (RARE, ("-t", "k", "--test-share", "0.999"), "test_share 0.999 of 400 rows leaves none to learn from"),
     (GOOD, ("-t", "y", "--weight", "y"), "--weight 'y' is the target; name another column"),
     ("Title,,\n" + GOOD, ("-t", "y"), "if comments or a title stand above its header, say how many lines (--skip)"),
     (GOOD, ("-t", "--2"), "target: {path} has no column '--2'"),
@@ -455,7 +470,7 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
 @cases(
     (GOOD, ("-t", "y", "--linear"), r"trained on 24 rows in .*\n\n6 test rows"),
     (GOOD, ("-t", "y", "--validation-share", "0.3"), r"trained on 17 rows, and 7 more told when to stop"),
-    ("a title\n" + GOOD, ("-t", "y", "--skip", "1"), "30 rows, 3 columns"),
+    ("a\u2028title\n" + GOOD, ("-t", "y", "--skip", "1"), "30 rows, 3 columns"),
     (GOOD.replace("1.5\n", "\n", 1), ("-t", "y"), "1 row without a target left out"),
     (
         RARE,

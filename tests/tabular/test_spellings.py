@@ -140,10 +140,12 @@ def test_one_table_in_many_types_is_one_model(library, reference, file, tmp_path
     frame = LIBRARIES[library](columns)
     same_model(train(frame), trained)
     if isinstance(frame, pl.DataFrame):
-        for path, write in ((tmp_path / "t.parquet", frame.write_parquet), (tmp_path / "t.arrow", frame.write_ipc)):
-            write(path)
+        for kind, write in {"parquet": frame.write_parquet, "arrow": frame.write_ipc}.items():
+            frame.head(0).write_parquet(tmp_path / f"t1.{kind}")
+            write(path := tmp_path / f"t[1].{kind}")  # no pattern for another file
             same_model(train(path), trained)
             np.testing.assert_array_equal(trained.model.predict(path), trained.model.predict(frame))
+            assert kind == "arrow" or len(tabular.scan(path)) == M
     german = train(file(spelled(columns, **SPELLINGS["German"])))
     np.testing.assert_array_equal(german.model.predict(frame), trained.model.predict(pl.DataFrame(columns)))
 
@@ -178,7 +180,7 @@ def test_labels_are_given_back_as_they_were(words, classes, file):
     (["$1.50", "-$1.50", "$-2", "US$5", "€ 5", "5€"], ".", [1.5, -1.5, -2, 5, 5, 5]),
     (["5 %", "20 °C", "12 m2"], ".", [5, 20, 12]),
     (["(1.23)", "−1.5", "5.00-", "+7", "± 2"], ".", [-1.23, -1.5, -5, 7, 2]),
-    (["1e3", "1.5E-2 kg", ".5", "5.", "1_000", "0x10"], ".", [1000, 0.015, 0.5, 5, None, None]),
+    (["1e3", "1.5E-2 kg", ".5", "5.", "1_000", "0x10", "9,417e-01"], ".", [1000, 0.015, 0.5, 5, None, None, None]),
 )
 def test_numbers_as_people_write_them(cells, decimal, found):
     assert numbers(pl.Series(cells), decimal)[0].to_list() == found
@@ -281,7 +283,12 @@ X = [random.Random(i).gauss(0, 1) for i in range(M)]
     (with_y("v", lambda i: f"1.{i % 3}.{i % 5}"), "v", "category"),
     (with_y("v", lambda i: f"{['True', 'TRUE', 'true', 'False', '1', '0'][i % 6]}"), "v", "boolean"),
     (lines("k,2019,2020,y", lambda i: f"{'AB'[i % 2]},{X[i]:.3f},{i},{'hl'[X[i] > 0]}"), "2019", "number"),
-    ("sep=;\n" + lines("a;y", lambda i: f"{X[i]:.3f};{X[i]:.3f}"), "a", "number"),
+    *(
+        (f"{sep}=;{end}" + lines("a;y", lambda i: f"{X[i]:.3f};{X[i]:.3f}").replace("\n", end), "a", "number")
+        for sep, end in {"sep": "\n", "Sep": "\r\n"}.items()
+    ),
+    (with_y("a", lambda i: f"{X[i]:.3f}").replace("\n", "\r", 9), "a", "number"),
+    (lines("a;y", lambda i: f"{german(f'{X[i]:.3e}')};{X[i]:.3f}"), "a", "number with a decimal comma"),
     ("\ufeff" + with_y("a", lambda i: f"{X[i]:.3f}"), "a", "number"),
     (lines(" a , y", lambda i: f" {X[i]:.3f} , {X[i]:.3f}"), "a", "number"),
 )
@@ -313,6 +320,11 @@ test_what_cannot_be_understood_is_said_at_once = refusals(
     ),
     (with_y("d", lambda i: f"{i % 12 + 1:02}/{i % 9 + 1:02}/2021"), "can be read as DD/MM/YYYY and as MM/DD/YYYY"),
     (
+        with_y("d", lambda i: f"2021-01-{1 + i % 28:02}" if i < 120 else f"{1 + i % 28:02}.01.2021"),
+        r"line 122, column 'd': '09.01.2021' is not a date such as YYYY-MM-DD, as 120 of 200 .* --categorical 'd'",
+    ),
+    (with_y("d", lambda i: f"{i % 50}:20:00"), r"line 26, column 'd': '24:20:00' is not a date such as hh:mm, as 96"),
+    (
         lines("a,y", lambda i: f"{X[i]:.3f},{X[i] if i else '[kg]'}"),
         r"'\[kg\]' is not a number, .* \(--missing '\[kg\]', --task classification\)",
     ),
@@ -322,7 +334,7 @@ test_what_cannot_be_understood_is_said_at_once = refusals(
     ),
     (
         lines("a,y", lambda i: f"{X[i]:.3f},{f'2021-01-{1 + i % 28:02}' if i % 40 else 'unknown'}"),
-        r"line 2, column 'y': 'unknown' is not a date such as YYYY-MM-DD, as 195 of 200 cells",
+        r"line 2, column 'y': 'unknown' is not a date such as YYYY-MM-DD, as 195 of 200 .* --task classification",
     ),
     (
         lines("v;a;b;y", lambda i: f"{1 + i % 5}.{i % 900 + 100};{X[i]:.2f};{german(f'{X[i]:.2f}')};{i % 7}"),
@@ -365,8 +377,30 @@ def test_the_user_says_what_the_decimal_sign_is(spelling, found, file):
 
 test_wrong_spellings = refusals(
     lambda spelling: Spelling(**spelling), ({"thousands": "_"}, "thousands"),
-    ({"decimal": ",", "thousands": ","}, "two different signs"), error=(ValueError, TypeError),
+    ({"decimal": ",", "thousands": ","}, "two different signs"),
+    ({"date_format": ["d=DD/MM/YYYY"]}, "date_format must be one such as %d/%m/%Y, .* got 'd=DD/MM"),
+    error=(ValueError, TypeError),
 )  # fmt: skip
+
+
+FLAG = [x > 0 for x in X]
+
+
+@cases(
+    (None, lambda i: int(FLAG[i]), [lambda i: "ny"[FLAG[i]], lambda i: f"{int(FLAG[i])},0", lambda i: FLAG[i]]),
+    (None, lambda i: 1000 * (1 + FLAG[i]), [lambda i: f"{1 + FLAG[i]},000", lambda i: f"{1 + FLAG[i]}e3"]),
+    ("regression", lambda i: FLAG[i], [lambda i: "ny"[FLAG[i]], lambda i: int(FLAG[i])]),
+    (None, lambda i: f"{X[i]:.3f}", [lambda i: f"{X[i]:.3f}".replace(".", ","), lambda i: f"{X[i]:.3f} %"]),
+)
+def test_a_target_is_read_however_another_file_writes_it(task, cell, others, file):
+    path = file(lines("a\ty", lambda i: f"{X[i]}\t{cell(i)}"))
+    model = train(path, task=task).model
+    for k, other in enumerate(others):
+        written = file(lines("a\ty", lambda i, other=other: f"{X[i]}\t{other(i)}"), f"{k}.csv")
+        assert model.evaluate(written) == model.evaluate(path), k
+    if not model.classes:
+        with pytest.raises(ValueError, match=r"row 1 .*, column 'y': inf is not a finite number"):
+            model.evaluate(pl.DataFrame({"a": [0.5, 0.5], "y": [0.5, np.inf]}))
 
 
 def test_a_text_for_missing_values_of_one_column_or_of_none(file):
@@ -470,6 +504,21 @@ def test_a_model_asks_for_the_decimal_sign_as_training_does(file):
     assert understand(tabular.read(american)).column("v")[199] == 1393, "no question"
 
 
+@cases(  # beside columns of yes and no; beside one with the other sign; beside two that differ in the new file alone
+    (lambda i: f"{german(f'{X[i]:.3f}')};{'yn'[i % 2]};{'yn'[i % 3 > 0]}", "1,025;y;n", 1.025),
+    (lambda i: f"{german(f'{X[i]:.3f}')};{i % 7}.5 %;{i % 4}", "1,025;2.5 %;3", 1.025),
+    (lambda i: f"{X[i]:.3f};{i % 7};{i % 5}", "1.025;1,5;2.5", None),
+)
+def test_a_sign_that_no_column_of_a_new_file_shows_is_that_of_training(row, new, found, file):
+    model = train(file(lines("v;p;q;y", lambda i: f"{row(i)};{i % 60}"))).model
+    few = file(f"v;p;q\n{new}\n")
+    if found is not None:
+        assert model.prepare(few).X[0, 0] == found
+    else:
+        with pytest.raises(ValueError, match=r"'v': .* can be read with both; say --decimal . or --decimal ,"):
+            model.prepare(few)
+
+
 @pytest.mark.parametrize("cell", [lambda i: f"{X[i]:.3f}", lambda i: X[i] > 0, lambda i: i % 3])
 def test_words_for_a_gap_are_no_targets_of_a_model_of_numbers(cell, file):
     model = train(file(lines("a,y", lambda i: f"{X[i]:.3f},{cell(i)}"))).model
@@ -508,6 +557,10 @@ def test_what_training_did_not_have_is_said(file, tmp_path):
     assert model.prepare(pl.DataFrame({"a": [0.5], "b": [2]})).notes() == [
         "b: 1 value far outside the range of training"
     ]
+    day = [datetime.date(2020, 1 + i % 12, 1 + i % 9) for i in range(M)]
+    dated = train(pl.DataFrame({"day": day, "y": X})).model
+    some = pl.DataFrame({"day": [datetime.date(year, 5, 1) for year in (1970, 2021, 2030)]})
+    assert dated.prepare(some).notes() == ["day: 2 values far outside the range of training"]
     with pytest.raises(ValueError, match="'perhaps' is not true or false, 1 or 0"):
         model.prepare(pl.DataFrame({"a": [0.5], "b": ["perhaps"]}))
 

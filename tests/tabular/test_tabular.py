@@ -131,6 +131,7 @@ test_files_that_are_no_tables = refusals(
     ('a,b\n1,"2\n', "d.csv", "line 2: not valid CSV"),
     (b"PK\x03\x04" + bytes(50), "d.xlsx", "is a zip file or a spreadsheet; save it as CSV or Parquet"),
     (b"\x1f\x8b\x08" + bytes(50), "d.csv.gz", "is a gzip file"),
+    (b"\xff\xff\xff\xff" + bytes(50), "d.arrow", "is an Arrow stream; save it as CSV or Parquet"),
     (b"a,b\n1,\x00\n", "d.csv", "is no text: it has a zero byte"),
     (b"PAR1" + bytes(20), "d.parquet", "cannot be read as Parquet"),
     (b"a,b\n1,2\n", "d.parquet", "cannot be read as Parquet"),
@@ -167,8 +168,9 @@ def test_data_frames():
     if importlib.util.find_spec("pyarrow"):
         for kind in ("date32[pyarrow]", "timestamp[us][pyarrow]"):
             assert tabular.table_of(given.astype({"d": kind})).column("d").cast(pl.String)[2].startswith("2024-03-01")
-    with pytest.raises(TypeError, match="data must be a path or a data frame of pandas or polars, got list"):
-        tabular.table_of([1, 2])
+    for wrong in ([1, 2], given["x"]):
+        with pytest.raises(TypeError, match="data must be a path or a data frame of pandas or polars"):
+            tabular.table_of(wrong)
     table = tabular.table_of(pl.DataFrame({"x": [[1], [2]], "z": [1, 2]}))
     assert table.names == ["z"] and table.unusable["x"].startswith("List(Int64) is not used")
     assert tabular.table_of(pandas.DataFrame({"x": np.ones(2, "longdouble"), "z": [1, 2]})).names == ["z"]
@@ -198,8 +200,9 @@ def test_a_text_for_missing_values_is_kept_with_the_model(tmp_path):
     prepared = vp.load(tmp_path / "m").prepare(pl.DataFrame({"x": ["gone", "4"]}))
     assert prepared.X[:, 1].tolist() == [1.0, 0.0] and prepared.found["x"].missing == 1
     frame.write_csv(tmp_path / "t.csv")
-    with pytest.raises(ValueError, match=r"--date-format '%d.%m.%Y': the model uses no dates; leave it out"):
-        vp.load(tmp_path / "m").predict(tabular.read(tmp_path / "t.csv", spelling=Spelling(date_format=["%d.%m.%Y"])))
+    for form, where in (("%d.%m.%Y", ""), ("x=%Y", " in this column")):
+        with pytest.raises(ValueError, match=rf"--date-format '{form}': the model uses no dates{where}; leave it out"):
+            vp.load(tmp_path / "m").predict(tabular.read(tmp_path / "t.csv", spelling=Spelling(date_format=[form])))
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -338,6 +341,7 @@ test_tables_that_do_not_fit = refusals(
     (["b", "a", "b"], None, "classification", "b"),
     (["yes", "none", "no"], None, "classification", "yes"),
     ([True, False, True], None, "classification", True),
+    ([True, False, True], "regression", "regression", 1.0),
     (["001", "002"], None, "classification", "001"),
     (["1", "01"], None, "classification", "1"),
 )
@@ -360,7 +364,6 @@ test_targets_that_cannot_be_learned = refusals(
     (["a", None, "b"], None, "row 1 .* the target is missing; fill it in, or leave these rows out"),
     (["1.5", "nan", "NaN"], None, r"the target is missing \(2 such rows\)"),
     (["a", "b"], "regression", "'a' is not a finite number"),
-    (["true", "false"], "regression", "'true' is not a finite number"),
     (["1", "2", "3", "unknown"] * 9, "regression", r"row 3 .* the target is missing \(9 such rows\)"),
     ([f"word {i}" for i in range(50)], None, "50 different texts in 50 rows, .* are no classes"),
     ([1.0, 2e300, 3.5] * 9, None, "numbers beyond 1e[+]150, whose squares"),
@@ -384,7 +387,8 @@ test_targets_of_another_kind_are_no_targets_of_a_model = refusals(
     ),
     ([i % 3 == 0 for i in range(30)], pl.lit("0.5"), "'?0.5'? is not true or false"),
     ([i % 3 for i in range(30)], pl.lit(0.5), "0.5 is not a whole number"),
-    ([i % 3 for i in range(30)], pl.lit("1/2"), "'1/2' is not a whole number"),
+    ([i % 3 for i in range(30)], pl.lit("1/2"), "'1/2' is not a finite number"),
+    ([i % 3 for i in range(30)], pl.lit("0.5"), "0.5 is not a whole number"),
 )
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -166,6 +167,37 @@ def test_a_training_row_has_the_means_of_the_other_folds(task):
             mean, share = np.average(values[others], weights=w[others]), w / w.mean()
             expected = (share[here] * (values[here] - mean)).sum() / (share[here].sum() + 10)
             assert X[row, len(column.features) - len(column.means) + k] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("task", TASKS)
+def test_no_row_sees_its_own_target(task):
+    """Another target in one row changes rows of its category in other folds, and not a bit of its own features."""
+    random = np.random.default_rng(2)
+    cells = [f"c{k}" for k in random.integers(0, 20, 200)]
+    y = random.standard_normal(200) if task == "regression" else random.integers(0, TASKS[task], 200)
+    _, before, [found] = learned(cells, y, TASKS[task])
+    for row in range(0, 200, 9):
+        changed = y.copy()
+        changed[row] = y[row] + 1000 if task == "regression" else (y[row] + 1) % TASKS[task]
+        after = learned(cells, changed, TASKS[task])[1]
+        np.testing.assert_array_equal(after[row], before[row])
+        siblings = np.array([c == cells[row] for c in cells]) & (found.folds != found.folds[row])
+        assert siblings.any() and (after[siblings] != before[siblings]).any(axis=1).all()
+
+
+def test_the_folds_follow_the_seed(monkeypatch):
+    folds, learn = [], target_encoding.learn
+
+    def watched(*args):
+        preparation, [found] = learn(*args)
+        folds.append(found.folds.tolist())
+        return preparation, [found]
+
+    monkeypatch.setattr(target_encoding, "learn", watched)
+    for seed in (0, 0, 1):
+        train(shops(), settings=replace(QUICK, seed=seed))
+    assert folds[0] == folds[1] != folds[2]
 
 
 def test_no_training_row_of_a_whole_run_sees_its_own_target():

@@ -27,8 +27,10 @@ from vecprop.export import files
 from vecprop.export.onnx_export import export_onnx
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
 from vecprop.tabular.model import leading, networks_of
-from vecprop.tabular.preparation import Plan
+from vecprop.tabular.preparation import Plan, units
 from vecprop.tabular.report import as_json, concluded, described, score_table
+from vecprop.tabular.scores import scores
+from vecprop.tabular.targets import as_kind
 from vecprop.tabular.training import EPOCHS, ITERATIONS, constant
 from vecprop.training.json_values import without_nan
 from vecprop.utils import tensor_file
@@ -250,13 +252,15 @@ def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, 
     table, unlabelled = model.labelled(table)
     if unlabelled:
         say(f"{unlabelled} row{'s' * (unlabelled > 1)} without a target left out")
-    for line in model.prepare(table).notes():
+    prepared, target = model.prepare(table), model.target
+    y = target.values(table)
+    remarks = [] if model.classes else units(as_kind(table, target.name, "number", target.decimal), [target])
+    for line in [*prepared.notes(), *remarks]:
         say(line)
-    y = model.target.values(table)
     if unseen := sorted({*y.tolist()} - {*model.classes}) if model.classes else []:
         count = int(np.isin(y, unseen).sum())
         say(f"{count} row{'s' * (count > 1)} of a class that training did not have, errors all: {first_rows(unseen)}")
-    shown = {"network": model.evaluate(table), "constant": constant(y, y, model.target.task)}
+    shown = {"network": scores(model.estimator, prepared.X, y), "constant": constant(y, y, target.task)}
     if (training := _training_of(model)) is not None:
         shown["test rows of the training"] = training[2]
     return score_table(f"{len(table)} rows", shown), without_nan({"rows": len(table), **shown})

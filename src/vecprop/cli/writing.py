@@ -88,7 +88,8 @@ def holds_predictions(file: Path) -> bool:
         if beginning.startswith(b"PAR1"):
             import polars
 
-            names = list(polars.read_parquet_schema(file))
+            with open(file, "rb") as stream:  # of a path polars would take [1] for a pattern
+                names = list(polars.read_parquet_schema(stream))
         else:
             names = next(csv.reader(io.StringIO(beginning.decode(errors="replace"), newline="")), [])
     except Exception:  # noqa: BLE001 - whatever is raised for what is no such table

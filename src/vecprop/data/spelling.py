@@ -47,7 +47,7 @@ def _pattern(decimal: str, thousands: str) -> str:
     """Return the pattern of a number with a sign; its groups are currency, number and unit."""
     groups = "|".join(rf"(?:{mark}\d{{3}})+" for mark in (thousands, "['’]", " "))
     grouped = rf"[1-9]\d{{0,2}}(?:{groups})" + (r"|[1-9]\d?(?:,\d\d)+,\d{3}" if thousands == "," else "")
-    number = rf"(?:(?:{grouped}|\d+)(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
+    number = rf"(?:{grouped})(?:{decimal}\d*)?|(?:\d+(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][-+]?\d+)?"
     return rf"^[-+]? ?({_CURRENCY})? ?[-+]?({number}) ?({_UNIT})?-?$"
 
 
@@ -107,7 +107,9 @@ class Spelling:
         if self.thousands is not None and self.thousands == self.decimal:
             raise ValueError(f"thousands and decimal must be two different signs, got {self.decimal!r} for both")
         check_texts(self.missing, "missing", "texts")
-        check_texts(self.date_format, "date_format", "formats")
+        for form in check_texts(self.date_format, "date_format", "formats"):
+            if "%" not in form:
+                raise ValueError(f"date_format must be one such as %d/%m/%Y, or COLUMN=%d/%m/%Y, got {form!r}")
 
     @property
     def sign(self) -> str | None:

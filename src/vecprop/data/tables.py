@@ -38,6 +38,10 @@ _NOT_TABLES = {
     b"\x1f\x8b": "a gzip file",
     b"\xd0\xcf\x11\xe0": "a spreadsheet",
     b"FEA1": "a Feather file of the first version",
+    b"\xff\xff\xff\xff": "an Arrow stream",
+    b"\x80\x05": "a pickle",
+    b"\x89HDF": "an HDF5 file",
+    b"SQLi": "a database of SQLite",
 }
 _NOT_CSV = {r"\s*(\{|\[\s*[\[{])": "JSON", r"(?i)\s*<(!doctype|html|\?xml|table)\b": "HTML or XML"}
 _A_YEAR = range(1900, 2101)
@@ -204,9 +208,13 @@ def read(
         table = _read_csv(source, delimiter, encoding, header, skip, expected)
     else:
         refuse_options_of_csv(source, delimiter, encoding, header, skip)
-        read_frame = {"npy": _read_npy, "parquet": pl.read_parquet, "arrow": pl.read_ipc}[kind]
         with polars_reads(source, kind.title()):
-            table = Table(read_frame(source), source, kind)
+            if kind == "npy":
+                frame = _read_npy(source)
+            else:  # polars takes [1] and * in a path for patterns
+                parquet = kind == "parquet"
+                frame = pl.read_parquet(source, glob=False) if parquet else pl.read_ipc(Path(source).read_bytes())
+            table = Table(frame, source, kind)
     return replace(tidied(table), spelling=spelling)
 
 
@@ -261,7 +269,7 @@ def table_of(given: Any, what: str = "data") -> Table:
         categorical = frozenset(str(name).strip() for name, dtype in given.dtypes.items() if str(dtype) == "category")
         given = [_from_pandas(given.iloc[:, k]).alias(str(name)) for k, name in enumerate(given.columns)]
         _check_names([column.name for column in given], what)
-    elif not hasattr(given, "__arrow_c_stream__"):
+    elif not hasattr(given, "__arrow_c_stream__") or getattr(given, "ndim", 2) == 1:  # a series of pandas
         raise TypeError(f"{what} must be a path or a data frame of pandas or polars, got {type(given).__name__}")
     return tidied(Table(pl.DataFrame(given), what, categorical=categorical))
 
@@ -275,7 +283,7 @@ def _read_csv(
     data = Path(source).read_bytes()
     encoding = encoding or next((e for mark, e in _ENCODINGS.items() if data.startswith(mark)), "utf-8")
     text = _text(data, source, encoding, skip, delimiter)
-    if said := re.match(r"sep=(.)\n", text):  # as Excel writes and reads it
+    if said := re.match(r"(?i)sep=(.)\r?\n", text):  # as Excel writes and reads it
         text, skip, delimiter = text[said.end() :], skip + 1, delimiter or said[1]
     if delimiter is None:
         delimiter = infer_delimiter(text)
@@ -332,10 +340,9 @@ def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | N
     for start, what in _NOT_CSV.items():
         if re.match(start, text):
             raise ValueError(f"{source} is {what}; save it as CSV or Parquet")
-    if "\n" not in text:  # old Macs
-        text = text.replace("\r", "\n")
+    text = re.sub("\r(?!\n)", "\n", text)  # old Macs
     if skip:
-        text = "".join(text.splitlines(keepends=True)[skip:])
+        text = "".join(islice(io.StringIO(text), skip, None))
     if delimiter == " ":
         text = re.sub("[ \t]+", " ", re.sub("(?m)^[ \t]+|[ \t]+$", "", text))
     return text

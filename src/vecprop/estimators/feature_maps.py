@@ -212,12 +212,18 @@ class FeatureMap:
 
     @classmethod
     def from_tensors(cls, name: str, tensors: Mapping[str, npt.NDArray[Any]]) -> FeatureMap:
-        """Return the map of arrays by the names of `to_tensors`; KeyError or TypeError for others."""
+        """Return the map of arrays by the names of `to_tensors`; KeyError, TypeError or ValueError for others."""
         found: dict[tuple[int, str], dict[str, Any]] = {}
         for key, array in tensors.items():
             k, kind, field = key.split(".")
             found.setdefault((int(k), kind), {})[field] = array.astype(np.int64) if field == "column" else array
-        return cls(name, tuple(PARTS[kind](**arrays) for (_, kind), arrays in sorted(found.items())))
+        parts = tuple(PARTS[kind](**arrays) for (_, kind), arrays in sorted(found.items()))
+        for part, f in [(own, f) for own in parts for f in fields(own)]:
+            array, count = getattr(part, f.name), part.column.size
+            wanted = {"frequencies": array.size, "start": len(np.unique(part.column))}.get(f.name, count)
+            if array.shape != (wanted,) or part.column.min(initial=0) < 0:
+                raise ValueError(f"{f.name} of its {part.kind} numbers has shape {array.shape} for {count} columns")
+        return cls(name, parts)
 
 
 def power_of_2(X: npt.NDArray[Any]) -> Any:

@@ -70,10 +70,7 @@ class Number:
         values = column_stats.whole(table, self.name)
         for row in np.flatnonzero(np.isinf(values))[:1].tolist():
             raise ValueError(f"{table.place(row, self.name)}: {values[row]} is not a finite number")
-        far = 0  # how many lie outside the range of training by more than its width; of booleans, outside at all
-        if self.low is not None and self.high is not None:
-            width = self._slack * (self.high - self.low)
-            far = int(((values > self.high + width) | (values < self.low - width)).sum())
+        far = _far(values, self.low, self.high, self._slack)
         missing = np.isnan(values)
         parts = [np.where(missing, self.fill, values)] * (not self.is_constant) + [missing] * self.flag
         return np.stack(parts, axis=1, dtype=np.float64), Found(int(missing.sum()), far=far)
@@ -89,6 +86,14 @@ class Number:
         if self.is_constant:
             filled = f", all {self.low:g}: only the missing ones are marked"
         return f"{self._what}{' ' * bool(form)}{form}{filled}"
+
+
+def _far(values: npt.NDArray[np.float64], low: float | None, high: float | None, slack: float = 1.0) -> int:
+    """Return how many values lie outside the range of training by more than its width; of booleans, outside at all."""
+    if low is None or high is None:
+        return 0
+    width = slack * (high - low)
+    return int(((values > high + width) | (values < low - width)).sum())
 
 
 @dataclass(frozen=True)
@@ -207,6 +212,8 @@ class Date:
     flag: bool = False  # as of numbers
     day: bool = True  # whether there are dates, not only times of the day
     week: bool = True  # whether the weekday is encoded; not for months, all of which have their first day
+    low: float | None = None  # the range in training, in days since 1970
+    high: float | None = None
     kind: ClassVar[str] = "date"
     otherwise: ClassVar[str] = "--date-format"
     filling: ClassVar[str] = "filled in with the median"
@@ -219,7 +226,7 @@ class Date:
         form = (table.forms or {}).get(name)
         fill, time = column_stats.median(days), not (day and found.whole)
         week = day and not all((part.dt.day() == 1).all() for part in table.parts(name))
-        return cls(name, form and form.format, fill, time, found.missing > 0, day, week)
+        return cls(name, form and form.format, fill, time, found.missing > 0, day, week, found.low, found.high)
 
     @property
     def features(self) -> list[str]:
@@ -240,13 +247,13 @@ class Date:
             what = "dates" if self.day else "times of the day"
             raise ValueError(f"{table.source}, column {self.name!r} must hold {what}, as in training; it has {dtype}")
         days = column_stats.whole(table, self.name, column_stats.days)
-        missing = np.isnan(days)
+        missing, far = np.isnan(days), _far(days, self.low, self.high) if self.day else 0
         days = np.where(missing, self.fill, days)
         columns = [1970 + days / DAYS_OF_A_YEAR] * self.day
         for period in self.circles.values():
             angle = 2 * np.pi * days / period
             columns += [np.cos(angle), np.sin(angle)]
-        return np.stack(columns + [missing] * self.flag, axis=1, dtype=np.float64), Found(int(missing.sum()))
+        return np.stack(columns + [missing] * self.flag, axis=1, dtype=np.float64), Found(int(missing.sum()), far=far)
 
     def __str__(self) -> str:
         if not self.day:

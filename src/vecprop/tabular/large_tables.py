@@ -79,7 +79,7 @@ class LargeTable(Table):
 
     def _read(self, start: int, stop: int, names: list[str]) -> Table:
         with polars_reads(self.source, "Parquet"):
-            lazy = pl.scan_parquet(self.source)
+            lazy = pl.scan_parquet(self.source, glob=False)
             stored = lazy.collect_schema().names()
             wanted = [old for old, new in zip(stored, tidied_names(stored), strict=True) if new in set(names)]
             frame = lazy.select(wanted).slice(start, stop - start).collect()
@@ -103,7 +103,7 @@ def scan(path: Any, spelling: Spelling | None = None) -> LargeTable:
             f"polars.scan_csv({source!r}).sink_parquet({str(Path(source).with_suffix('.parquet'))!r})"
         )
     with polars_reads(source, "Parquet"):
-        lazy = pl.scan_parquet(source)
+        lazy = pl.scan_parquet(source, glob=False)
         schema, rows = lazy.collect_schema(), int(lazy.select(pl.len()).collect().item())
     return tidied(LargeTable(pl.DataFrame(schema=schema), source, "parquet", spelling=spelling, rows=rows))
 

@@ -1,6 +1,5 @@
 """Finds out what the columns of a table are, and turns them into the features of a network, as learned in training."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -94,11 +93,13 @@ class Preparation:
         if not own:
             table = self.spelled(table)
             check_columns_said(table)
-            for form in general_formats(table.spelling, table.known):
-                if not any(isinstance(column, Date) for column in self.columns):
-                    raise ValueError(f"--date-format {form!r}: the model uses no dates; leave it out")
-            table = understand_as(table, {column.name: _form(column) for column in self.columns}, self.decimal)
-            remarks = _units(table, self.columns)
+            for form in table.spelling.date_format:
+                there = [column for column in self.columns if column.name == form.partition("=")[0]]
+                if not any(isinstance(column, Date) for column in there or self.columns):
+                    where = " in this column" if there else ""
+                    raise ValueError(f"--date-format {form!r}: the model uses no dates{where}; leave it out")
+            table = understand_as(table, {column.name: _form(column) for column in self.columns})
+            remarks = units(table, [column for column in self.columns if isinstance(column, Number)])
         parts, counts = zip(*(column.encode(table) for column in self.columns), strict=True)
         # the training table may have nearly as many different texts as cells
         for column, met in () if own else zip(self.columns, counts, strict=True):
@@ -118,12 +119,6 @@ class Preparation:
     def spelled(self, table: Table) -> Table:
         """Return the table with the texts for missing values of training added to its own."""
         return spelled(table, self.missing)
-
-    @property
-    def decimal(self) -> str:
-        """The decimal sign of most columns of the training file, for files that show none."""
-        signs = Counter(column.decimal for column in self.columns if isinstance(column, Number))
-        return signs.most_common(1)[0][0] if signs else "."
 
     def to_json(self) -> dict[str, Any]:
         """Return the preparation as values for JSON."""
@@ -162,15 +157,15 @@ def _form(column: Column) -> Form:
         return Form("date" if column.day else "clock", format=column.format or "")
     if isinstance(column, Category):
         return Form("text", known=(*column.categories, *column.other))
-    return Form(column.kind)
+    return Form(column.kind, column.decimal)
 
 
-def _units(table: Table, columns: Sequence[Column]) -> list[str]:
+def units(table: Table, columns: Sequence[Number | Target]) -> list[str]:
     """Return a remark for each column of numbers whose unit is not that of training, or that has one alone there."""
     lines = []
     for column in columns:
         unit = (table.forms or {}).get(column.name, Form("number")).unit
-        if isinstance(column, Number) and unit != column.unit:
+        if unit != column.unit:
             now, then = (f"in {one}" if one else "without a unit" for one in (unit, column.unit))
             lines.append(f"{column.name}: {now}, and in training it was {then}; taken as it stands")
     return lines

@@ -30,6 +30,7 @@ class Target:
     whole : whether its classes are whole numbers
     decimal : the decimal sign of the training file
     truth : whether its classes are true and false
+    unit : how the training file writes the numbers of a regression
     """
 
     name: str
@@ -38,6 +39,7 @@ class Target:
     whole: bool = False
     decimal: str = "."
     truth: bool = False
+    unit: str = ""
 
     @property
     def words(self) -> bool:
@@ -63,16 +65,18 @@ class Target:
             table.find(self.name, "target") if self.name in table.unusable else None
             raise ValueError(f"{table.source} lacks the target {self.name!r}{table.near(self.name)}")
         labelled(table, self.name, self.words, drop=False)
-        if self.task == "regression" or self.truth:
-            table = as_kind(table, self.name, "boolean" if self.truth else "number", self.decimal)
-            if table.dtype(self.name).is_temporal():
-                wanted, found = "true or false" if self.truth else "numbers", table.dtype(self.name)
+        if not self.words:
+            if (found := table.dtype(self.name)).is_temporal():
+                wanted = "true or false" if self.truth else "numbers"
                 raise ValueError(f"{table.source}: the target {self.name!r} must hold {wanted}; it has {found}")
+            # texts of whole numbers have all digits beyond 2^53
+            if not (self.whole and all(self._converted(series)[1].all() for series in table.parts(self.name))):
+                table = as_kind(table, self.name, "boolean" if self.truth else "number", self.decimal)
         start = 0
         for series in table.parts(self.name):
             values, fit = self._converted(series)
             for row in np.flatnonzero(~fit)[:1].tolist():
-                form = Form("boolean" if self.truth else "whole number")
+                form = Form("boolean" if self.truth else "whole number" if self.whole else "number")
                 raise not_of_kind(table, self.name, start + row, series[row], int((~fit).sum()), form)
             yield values
             start += len(series)
@@ -84,13 +88,12 @@ class Target:
             found = cells.cast(pl.Int64, strict=False)
             fit = found.is_not_null() if series.dtype == pl.String else (found == series).fill_null(False)
             return found.fill_null(0).to_numpy(), fit.to_numpy()
-        if self.words:
-            values = np.array([label(cell) for cell in series.to_list()], dtype=str)  # '1' for 1.0
-        else:
-            values = column_stats.floats(series)
+        if self.words:  # '1' for 1.0
+            return np.array([label(cell) for cell in series.to_list()], dtype=str), np.ones(len(series), dtype=bool)
+        values = column_stats.floats(series)
         if self.truth:  # 1 and 0 are true and false
             return values == 1, (values == 0) | (values == 1)
-        return values, np.ones(len(values), dtype=bool)
+        return values, np.isfinite(values)
 
     def to_json(self) -> dict[str, Any]:
         """Return the target as values for JSON."""
@@ -115,8 +118,8 @@ def as_kind(table: Table, name: str, kind: str, decimal: str) -> Table:
         return table
     form = (table.forms or {}).get(name)
     if form is None:
-        return understand_as(table, {name: Form(kind)}, decimal)
-    return typed(table, {name: form._replace(kind=kind)})
+        return understand_as(table, {name: Form(kind, decimal)})
+    return typed(table, {name: form if form.kind == "boolean" else form._replace(kind=kind)})
 
 
 def find_target(table: Table, name: str, task: str | None) -> Target:
@@ -184,7 +187,7 @@ def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target
             )
     if task == "regression":
         reason = f"it has {distinct} different {'whole ' if found.whole else ''}numbers"
-        return Target(name, task, reason, decimal=form.decimal)
+        return Target(name, task, reason, decimal=form.decimal, unit=form.unit)
     if not found.whole and distinct > MOST_INTEGER_CLASSES:
         raise ValueError(
             f"{table.source}: the target {name!r} has {distinct} different numbers, too many for classes; say "

@@ -287,7 +287,9 @@ def _fitted(
     except DivergenceError as error:
         error.args = (said(error.advice, words=OF_NETWORKS, after="."),)
         raise
-    ended = f"training ended after {settings.epochs} epochs before it converged: more --epochs"
+    ended = (
+        f"training ended after {settings.epochs} epoch{'s' * (settings.epochs != 1)} before it converged: more --epochs"
+    )
     remarks += dict.fromkeys(said(text, words={**OF_NETWORKS, "ended": ended}) for text in kept)
     return estimator
 
@@ -339,6 +341,11 @@ def split(y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = Fals
         own = None if groups is None else groups[known]
         stops = in_second_part(own, settings.validation_share, np.arange(len(known)))
     except ValueError:
+        if groups is None or np.bincount(groups).max() > 2:
+            raise ValueError(
+                f"test_share {settings.test_share:g} of {len(y)} rows leaves none to learn from beside one "
+                "that tells when to stop; take a smaller one"
+            ) from None
         raise ValueError(
             "target: no class has three rows or more; at least one has to: one row to learn from, one that tells when "
             "to stop, one to test"

@@ -18,6 +18,7 @@ from vecprop.data.tables import Table
 
 _HEAD = 100
 _MOSTLY = 0.9  # from this share of numbers or dates on, the other cells are mistakes, not categories
+_DATES = 0.25  # from this share with one date format on, cells that look like dates are to be such
 _MANY = 20  # more different numbers than this are no categories
 _FEW = 5  # words that a message names; more among numbers make a column text, unless nearly all are numbers
 _SOME = 3  # numbers from which on a way of writing is no accident
@@ -31,6 +32,7 @@ class ColumnEvidence:
     """What the texts of a column show, gathered block by block."""
 
     known: int = 0  # cells that are not missing
+    like: int = 0  # cells that look like dates or times
     fits: Counter[tuple[str, str]] = field(default_factory=Counter)  # cells that are numbers with a sign and a unit
     differ: int = 0  # cells that are different numbers under the two signs
     different: set[float] = field(default_factory=set)  # numbers, gathered until there are more than `_MANY`
@@ -120,6 +122,7 @@ def _add(found: Sequence[ColumnEvidence], cells: pl.Series, markers: Collection[
     known = plain | rest if said else rest
     dated = known if said else rest & grid(spelling.may_be_dates(cells).fill_null(False))
     for k in np.flatnonzero(dated.any(axis=1)).tolist():
+        found[k].like += int(dated[k].sum())
         texts = cells[k * rows : (k + 1) * rows].filter(pl.Series(known[k]))
         if (formats := found[k].formats) is None:  # the user's, first, or those that the first cells have
             first = [*([] if said is None else [said]), *spelling.formats_of(texts.head(_HEAD).to_list())]
@@ -248,9 +251,11 @@ def understand(
     return replace(typed(table, {name: form for name, form in forms.items() if name != target}), forms=forms)
 
 
-def understand_as(table: Table, wanted: Mapping[str, Form], decimal: str) -> Table:
+def understand_as(table: Table, wanted: Mapping[str, Form]) -> Table:
     """Return the table with its texts as a model expects them, else ValueError; what it leaves open is training's."""
     evidence, sign = gather(table)
+    # columns of a training file that differ say nothing of each other
+    alike = len({form.decimal for form in wanted.values() if form.kind == "number"}) < 2
     forms = {}
     for name, form in wanted.items():
         if (found := evidence.get(name)) is None:
@@ -259,14 +264,15 @@ def understand_as(table: Table, wanted: Mapping[str, Form], decimal: str) -> Tab
             said, _ = spelling.format_of(table.spelling, name, table.known)
             best, fitting = found.dated
             trained = form.format or "%Y-%m-%d"
-            alike = next((format for format in fitting if format and trained.startswith(format)), None)
+            fit = next((format for format in fitting if format and trained.startswith(format)), None)
             if said is not None or not best:
                 form = Form("date", format=said or trained)
             else:  # training's if it is among those that fit
-                form = Form("date", format=alike) if alike else _date_form(table, name, found, "")
+                form = Form("date", format=fit) if fit else _date_form(table, name, found, "")
         elif form.kind in ("number", "boolean"):
-            _refuse_groups(table, name, found, sign, decimal)
-            is_boolean, form = form.kind == "boolean", _number_form(table, name, found, sign, decimal)
+            shown = sign if alike else form.decimal
+            _refuse_groups(table, name, found, shown, form.decimal)
+            is_boolean, form = form.kind == "boolean", _number_form(table, name, found, shown, form.decimal)
             if (is_boolean or found.truth) and found.count(form.decimal) < found.known:
                 form = Form("boolean")
         forms[name] = form
@@ -274,7 +280,12 @@ def understand_as(table: Table, wanted: Mapping[str, Form], decimal: str) -> Tab
 
 
 def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | None, trained: str = ".") -> Form:
-    """Return the form of numbers; raise `_Mixture` for shares such as 0.5 beside percentages such as 50 %."""
+    """Return the form of numbers; raise `_Mixture` for unclear signs, and shares such as 0.5 beside percentages."""
+    if sign is None and found.shown is None and found.differ and found.count(".") == found.known:
+        raise _Mixture(
+            f"{table.source}, column {name!r}: some columns show a decimal comma, others a decimal point, and this one "
+            "can be read with both; say --decimal . or --decimal ,"
+        )
     decimal = table.spelling.sign or found.shown or sign or max(trained, ".", ",", key=found.count)
     unit = found.unit(decimal)
     largest: Counter[str] = Counter()  # by unit
@@ -298,33 +309,31 @@ def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_t
         return Form("date", format=said)
     number = _number_form(table, name, found, sign)
     _refuse_groups(table, name, found, sign, ".")
-    if sign is None and found.shown is None and found.differ and found.count(".") == found.known:
-        raise _Mixture(
-            f"{table.source}, column {name!r}: some columns show a decimal comma, others a decimal point, and this one "
-            "can be read with both; say --decimal . or --decimal ,"
-        )
     fits = found.count(number.decimal)
     if found.known == fits > 0:
         return number
     if found.truth and found.known:
         return Form("boolean")
-    if found.dated[0] >= _MOSTLY * found.known > 0:
-        return _date_form(table, name, found, f"--drop {name!r}", is_target)
+    others = "--task classification" if is_target else f"--categorical {name!r}, --drop {name!r}"
+    best, formats = found.dated
+    share = _DATES if all(form == "" or "%d" in form for form in formats) else _MOSTLY  # 2013-14 may be a season
+    if best >= share * found.known and found.like >= _MOSTLY * found.known > 0:
+        return _date_form(table, name, found, others, is_target)
     may_be_few = len(found.different) > _MANY and (is_target or 2 * fits >= found.known)
     if fits and (may_be_few or fits >= _MOSTLY * found.known):
-        _refuse_words(table, name, number, found, is_target)
+        _refuse_words(table, name, number, found, others, is_target)
     return Form("text")
 
 
-def _date_form(table: Table, name: str, found: ColumnEvidence, drop: str, is_target: bool = False) -> Form:
-    """Return the date format; raise `_Mixture` if a cell does not have it, or two fit. `drop` is an option, or ""."""
+def _date_form(table: Table, name: str, found: ColumnEvidence, options: str, is_target: bool = False) -> Form:
+    """Return the date format; raise `_Mixture` with options, or "", if a cell does not have it, or two fit."""
     best, (first, *others) = found.dated
     if best < found.known:
         row, cell = next(wrong_cells(table, name, Form("date", format=first), is_target))
         raise _Mixture(
             f"{table.place(row, name)}: {cell!r} is not a date such as {readable(first) or 'hh:mm'}, as {best} of "
             f"{found.known} cells of this column are; correct it, or say what it is (--missing {cell!r}"
-            f"{drop and f', {drop}'})"
+            f"{options and f', {options}'})"
         )
     # two formats that give the same dates, such as %b and %B for May, are no question
     head = next(table.parts(name)).drop_nulls().head(_HEAD)
@@ -333,7 +342,7 @@ def _date_form(table: Table, name: str, found: ColumnEvidence, drop: str, is_tar
         raise _Mixture(
             f"{table.source}, column {name!r}: its dates, such as {head[0]!r}, can be read as {readable(first)} and as "
             f"{readable(other)}; write them as YYYY-MM-DD, or say --date-format {first!r}"
-            f"{drop and f', or leave them out ({drop})'}"
+            f"{options and f', or that they are no dates ({options})'}"
         )
     return Form("date", format=first) if first else Form("clock")
 
@@ -342,7 +351,7 @@ class _Mixture(ValueError):  # noqa: N818 - it is told together with those of ot
     """The error for a column whose cells are not of one kind: a message, and options that call them missing."""
 
 
-def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, is_target: bool) -> None:
+def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, others: str, is_target: bool) -> None:
     """Raise `_Mixture` for the cells of a column that are no numbers, unless they are too different for mistakes."""
     words: dict[str, int] = {}  # and the first row of each
     for row, cell in wrong_cells(table, name, form, is_target):
@@ -355,7 +364,6 @@ def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, is
     cell, row = next(iter(words.items()))
     alike = f" ({known - fits} are {cell!r})" if known - fits > 1 and len(words) == 1 else ""
     options = [f"--missing {word!r}" for word in list(words)[:_FEW]]
-    others = "--task classification" if is_target else f"--categorical {name!r}, --drop {name!r}"
     raise _Mixture(
         f"{table.place(row, name)}: {cell!r} is not a number, and {fits} of {known} cells of this column are{alike}; "
         f"correct it, or say what it is ({' '.join(options)}, {others})",
