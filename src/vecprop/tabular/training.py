@@ -195,8 +195,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     from vecprop.estimators.labels import name_classes  # imports scikit-learn, which the time leaves out
 
     begin, task = time.perf_counter(), plan.target.task
-    y, classes = plan.target.coded(plan.table)
-    preparation, y_known, examples, prepared = _examples(plan, settings, y, classes, folder)
+    preparation, classes, y_known, examples, prepared = _examples(plan, settings, folder)
     training, stopping, (X_test, y_test, _) = examples
     rows = {"training": len(y_known), "validation": len(stopping.y), "test": len(y_test)}
     by_class = None if classes is None else isinstance(settings.class_weight, Mapping)
@@ -239,11 +238,12 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
 
 
 def _examples(
-    plan: Plan, settings: Settings, y: npt.NDArray[Any], classes: npt.NDArray[Any] | None, folder: Path | None
-) -> tuple[Preparation, npt.NDArray[Any], list[_Examples], tuple[Prepared, Prepared]]:
-    """Return the preparation, the targets of all rows but the test's, the parts, in files of a folder, and counts."""
+    plan: Plan, settings: Settings, folder: Path | None
+) -> tuple[Preparation, Any, npt.NDArray[Any], list[_Examples], tuple[Prepared, Prepared]]:
+    """Return the preparation, the classes, the targets of all rows but the test's, the three parts, and the counts."""
     from vecprop.estimators.inputs import scaled_up
 
+    y, classes = plan.target.coded(plan.table)
     weights = scaled_up(_weights(plan))
     parts = split(y, plan.target.task, settings, masks=folder is not None)
     known = parts[0] | parts[1] if folder is not None else np.concatenate(parts[:2])
@@ -256,7 +256,7 @@ def _examples(
         column.write(features[0])
     of_test, [X_test] = _features(preparation, plan, parts[2:], folder)
     examples = [_Examples(X, *own) for X, own in zip([*features, X_test], targets, strict=True)]
-    return preparation, y[known], examples, (of_known, of_test)
+    return preparation, classes, y[known], examples, (of_known, of_test)
 
 
 def _completed(settings: Settings, in_file: bool, remarks: list[str]) -> Settings:
