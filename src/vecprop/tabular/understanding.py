@@ -271,7 +271,7 @@ def understand_as(
     `categories` of a column do not mean a missing value.
     """
     evidence, sign = gather(table)
-    # columns of a training file that differ say nothing of each other
+    # where columns of training differed, a comma was that of its own column; a point may be that of a type for numbers
     alike = len({form.decimal for form in wanted.values() if form.kind == "number"}) < 2
     forms = {}
     for name, form in wanted.items():
@@ -280,7 +280,7 @@ def understand_as(
         if form.kind == "date":
             form = _wanted_dates(table, name, form.format, found)
         elif form.kind in ("number", "boolean"):
-            shown = sign if alike else form.decimal
+            shown = sign if alike or form.decimal == "." else ","
             if shown == "":
                 _refuse_groups(table, name, found, form.decimal)
             is_boolean, form = form.kind == "boolean", _number_form(table, name, found, shown, form.decimal)
