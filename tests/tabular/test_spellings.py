@@ -517,6 +517,8 @@ def test_a_sign_that_no_column_of_a_new_file_shows_is_that_of_training(row, new,
     else:
         with pytest.raises(ValueError, match=r"'v': .* can be read with both; say --decimal . or --decimal ,"):
             model.prepare(few)
+    typed = train(pl.DataFrame({"v": X, "p": [f"{x:.2f}".replace(".", ",") for x in X], "y": X})).model
+    assert typed.prepare(file("v;p\n1.025;1,5\n")).X.tolist() == [[1025, 1.5]]
 
 
 @pytest.mark.parametrize("cell", [lambda i: f"{X[i]:.3f}", lambda i: X[i] > 0, lambda i: i % 3])

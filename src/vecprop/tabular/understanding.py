@@ -254,7 +254,7 @@ def understand(
 def understand_as(table: Table, wanted: Mapping[str, Form]) -> Table:
     """Return the table with its texts as a model expects them, else ValueError; what it leaves open is training's."""
     evidence, sign = gather(table)
-    # columns of a training file that differ say nothing of each other
+    # where columns of training differed, a comma was that of its own column; a point may be that of a type for numbers
     alike = len({form.decimal for form in wanted.values() if form.kind == "number"}) < 2
     forms = {}
     for name, form in wanted.items():
@@ -270,7 +270,7 @@ def understand_as(table: Table, wanted: Mapping[str, Form]) -> Table:
             else:  # training's if it is among those that fit
                 form = Form("date", format=fit) if fit else _date_form(table, name, found, "")
         elif form.kind in ("number", "boolean"):
-            shown = sign if alike else form.decimal
+            shown = sign if alike or form.decimal == "." else ","
             _refuse_groups(table, name, found, shown, form.decimal)
             is_boolean, form = form.kind == "boolean", _number_form(table, name, found, shown, form.decimal)
             if (is_boolean or found.truth) and found.count(form.decimal) < found.known:
