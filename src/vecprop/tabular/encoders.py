@@ -24,8 +24,7 @@ class Found(NamedTuple):
     far: int = 0
 
     def __add__(self, other: tuple[Any, ...]) -> "Found":
-        missing, unseen, far = other
-        return Found(self.missing + missing, dict(Counter(self.unseen) + Counter(unseen)), self.far + far)
+        return Found(self.missing + other[0], dict(Counter(self.unseen) + Counter(other[1])), self.far + other[2])
 
 
 @dataclass(frozen=True)

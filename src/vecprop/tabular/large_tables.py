@@ -15,8 +15,7 @@ from vecprop.tabular.preparation import Preparation, Prepared
 from vecprop.utils.arguments import check_path
 
 # The most rows and cells of a block of all columns, and the rows of a part of a single column, or of one of texts.
-_ROWS = 50_000
-_CELLS = 1 << 21
+_ROWS, _CELLS = 50_000, 1 << 21
 _PART, _PART_OF_TEXTS = 1 << 18, 1 << 15
 
 

@@ -21,8 +21,7 @@ FEWEST = 10  # examples: with fewer, no part of the split is of use
 _WEIGHT = left_out("it says how much each row counts")
 _FEW = 10  # up to this many cells with unseen categories are no error
 _SHOWN = 20  # names of columns in a line
-_LINES = 60  # lines of the list of columns
-_WIDE = 70
+_LINES, _WIDE = 60, 70  # of the list of columns
 
 
 @dataclass(frozen=True)
@@ -297,9 +296,7 @@ def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparat
         else:
             columns.append(KINDS[kind].learn(table, name))
     if not columns:
-        options = {
-            name: f", {say} {name!r} says otherwise" for name, reason in left_out.items() if (say := _otherwise(reason))
-        }
-        reasons = "; ".join(f"{name}: {reason}{options.get(name, '')}" for name, reason in left_out.items())
+        says = [(name, reason, _otherwise(reason)) for name, reason in left_out.items()]
+        reasons = "; ".join(f"{n}: {why}" + (f", {say} {n!r} says otherwise" if say else "") for n, why, say in says)
         raise ValueError(f"{table.source} has no column to learn from ({reasons or 'the target is its only one'})")
     return Preparation(tuple(columns), left_out, tuple(choices.missing))

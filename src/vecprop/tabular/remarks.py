@@ -10,10 +10,8 @@ from vecprop.data.tables import first_rows
 from vecprop.tabular.preparation import Preparation
 from vecprop.utils.advice import ESTIMATOR, SCALED, Words
 
-_ROWS = 5000  # examined for a column that gives the target away
-_NUMBERS = 1 << 22  # the most numbers examined
-_RARE_ROWS = 2
-_RARE = 0.02
+_ROWS, _NUMBERS = 5000, 1 << 22  # the most examined for a column that gives the target away
+_RARE_ROWS, _RARE = 2, 0.02  # so few rows of a class, or such a share of all, are told
 _SHOWN = 5
 _SAME = 0.99999  # a correlation of ranks that no independent measurement reaches
 

@@ -105,10 +105,9 @@ class Target:
         target = cls(**check_fields(cls, value))
         if target.task != ("regression" if classes is None else "classification"):
             raise ValueError(f"task {target.task!r} for a network that does something else")
-        for given, kinds in ((target.whole, "iu"), (target.truth, "b")):
-            if given != (classes is not None and classes.dtype.kind in kinds):
-                kind = None if classes is None else classes.dtype
-                raise ValueError(f"classes of {kind} for a target that is otherwise")
+        dtype, kind = (None, "") if classes is None else (classes.dtype, classes.dtype.kind)
+        if (target.whole, target.truth) != (kind in ("i", "u"), kind == "b"):
+            raise ValueError(f"classes of {dtype} for a target that is otherwise")
         return target
 
 

@@ -50,8 +50,7 @@ _OF_ONE_KIND: dict[str, tuple[str, Any]] = {
     "batch_size": ("batch_size", None), "dropout": ("dropout", 0.0), "networks": ("n_networks", 4),
 }  # fmt: skip
 _WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
-_SMALLEST_BATCH = 16
-_LARGEST_BATCH = 256
+_SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 # Settings with a check that several need
 _Count = Annotated[int | None, check_positive_integer]
 _Share = Annotated[float, partial(check_real, wanted="above 0 and below 1", holds=lambda share: 0 < share < 1)]

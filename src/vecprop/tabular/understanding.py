@@ -199,20 +199,15 @@ def _refuse_groups(table: Table, name: str, found: ColumnEvidence, sign: str | N
     patterns = (r"^[-+]?\d{4,}$", _GROUPS.replace(".", decimal), r"^[-+]?[1-9]\d*$", ",")
     counts = [[int(cells.str.contains(pattern).sum()) for pattern in patterns] for cells in table.parts(name)]
     ungrouped, groups, small, commas = np.sum(counts, axis=0).tolist()
-    if ungrouped:
+    all_commas = decimal == "." and commas == found.known and table.delimiter not in (None, ",")
+    if ungrouped or (min(groups, small) < _SOME and not all_commas):
         return
-    if decimal == "." and commas == found.known and table.delimiter not in (None, ","):
-        decimal = ","
-    elif groups < _SOME or small < _SOME:
-        return
+    decimal = "," if all_commas else decimal
     raise _Mixture(
         f"{table.source}, column {name!r}: {decimal!r} in its numbers may be a decimal or a thousands sign: three "
         f"digits follow each{', and numbers below 1000 have none' * (small > 0)}; say --decimal {decimal} or "
         f"--thousands {decimal}"
     )
-
-
-# --- what is written in the columns -------------------------------------------------------------------------
 
 
 def understand(
@@ -264,11 +259,9 @@ def understand_as(table: Table, wanted: Mapping[str, Form]) -> Table:
             said, _ = spelling.format_of(table.spelling, name, table.known)
             best, fitting = found.dated
             trained = form.format or "%Y-%m-%d"
-            fit = next((format for format in fitting if format and trained.startswith(format)), None)
-            if said is not None or not best:
-                form = Form("date", format=said or trained)
-            else:  # training's if it is among those that fit
-                form = Form("date", format=fit) if fit else _date_form(table, name, found, "")
+            fitted = next((own for own in fitting if own and trained.startswith(own)), None) if best else trained
+            fit = fitted if said is None else said or trained  # training's if it is among those that fit
+            form = Form("date", format=fit) if fit else _date_form(table, name, found, "")
         elif form.kind in ("number", "boolean"):
             shown = sign if alike or form.decimal == "." else ","
             _refuse_groups(table, name, found, shown, form.decimal)
@@ -369,9 +362,6 @@ def _refuse_words(table: Table, name: str, form: Form, found: ColumnEvidence, ot
         f"correct it, or say what it is ({' '.join(options)}, {others})",
         *options,
     )
-
-
-# --- from texts to values -----------------------------------------------------------------------------------
 
 
 def typed(table: Table, forms: Mapping[str, Form]) -> Table:
