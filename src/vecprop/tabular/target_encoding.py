@@ -25,8 +25,7 @@ from vecprop.tabular.preparation import Preparation
 
 SMOOTHING = 10.0
 _RARE_ROWS, _SIGNIFICANT = 0.05, 3.0  # less than this, and a column has no such features
-_FOLDS = 5
-_MOST_CLASSES = 10
+_FOLDS, _MOST_CLASSES = 5, 10
 _AT_ONCE = 1 << 18
 _TINY = np.finfo(np.float64).tiny
 
