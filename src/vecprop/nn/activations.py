@@ -8,33 +8,15 @@ Functions branch on the real part of Z, so that they can be differentiated by a 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace, is_complex, real_part
+from vecprop.nn.specification import Specification
 from vecprop.utils.arguments import check_function, check_number, check_positive_integer, check_share
 from vecprop.utils.errors import unknown_name
-
-
-class Specification:
-    """A value equal to others of its class; one with parameters is a frozen data class, which checks them."""
-
-    checks: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {}  # of each parameter, by its name
-
-    def __post_init__(self) -> None:
-        for name, check in self.checks.items():
-            object.__setattr__(self, name, check(getattr(self, name), name))
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
 
 class Activation(Specification):

@@ -3,7 +3,8 @@
 from typing import Any, ClassVar, Self, TypeAlias
 
 from vecprop.backend.namespaces import Array, Namespace
-from vecprop.nn.activations import Activation, Specification
+from vecprop.nn.activations import Activation
+from vecprop.nn.specification import Specification
 
 
 class Loss(Specification):
