@@ -116,12 +116,14 @@ def memory_of(peer: str, device: str, make: Callable[[], Any]) -> Memory:
 
 def in_its_own_process(seconds: float, function: Callable[..., Memory], *arguments: Any) -> Memory:
     """Return what a function finds in a process of its own, or raise UnavailableError with the reason."""
+    others = multiprocessing.active_children()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:
             return process.submit(function, *arguments).result(seconds)
         except TimeoutError:
             for child in multiprocessing.active_children():
-                child.kill()
+                if child not in others:
+                    child.kill()
             raise UnavailableError(f"it took more than {seconds:g} s") from None
         except UnavailableError:
             raise

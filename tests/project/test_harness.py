@@ -3,7 +3,9 @@
 import doctest
 import json
 import math
+import multiprocessing
 import sys
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -315,8 +317,12 @@ def test_memory_in_a_process_of_its_own():
     assert found == memory.Memory(None, None)
     with pytest.raises(base.UnavailableError, match="nobody"):
         memory.in_its_own_process(60.0, parts.memory_at, "nobody", NAME, asked)
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    other.start()
     with pytest.raises(base.UnavailableError, match=r"it took more than 0.2 s"):
         memory.in_its_own_process(0.2, parts.memory_at, "vecprop-numpy", NAME, asked)
+    assert other.is_alive()
+    other.kill()
 
 
 def test_memory_is_that_of_the_run_alone():
