@@ -27,8 +27,7 @@ AXIS = "examples"
 # Messages when another process does not answer: by Gloo on CPUs, NCCL on GPUs, JAX's coordination service. They begin
 # with a status; most are JaxRuntimeError, those of a program called for the first time also ValueError.
 _LOST = re.compile(
-    r"(UNAVAILABLE|DEADLINE_EXCEEDED|[A-Z_]+: .*\b(gloo|nccl|connection (reset|closed|refused)|coordination))",
-    re.I | re.S,
+    r"UNAVAILABLE|DEADLINE_EXCEEDED|[A-Z_]+: .*\b(?i:gloo|nccl|connection (reset|closed|refused)|coordination)", re.S
 )
 
 

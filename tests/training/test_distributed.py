@@ -130,6 +130,7 @@ def test_a_death_ends_the_others_and_a_restart_goes_on(start, tmp_path, amount, 
     (None, "UNAVAILABLE: failed to connect", True),
     (None, "INVALID_ARGUMENT: the shapes differ", False),
     (ValueError, "a callback's database: connection refused", False),
+    (ValueError, "postgres: connection refused", False),
     (OSError, "UNAVAILABLE: a disk", False),
 )
 def test_which_errors_say_that_a_process_is_lost(kind, text, lost):
