@@ -129,6 +129,8 @@ test_network = refusals(
     ({"output": "sofmax"}, "output: unknown activation 'sofmax': did you mean 'softmax'"),
     ({"sizes": (3, 4, 1), "output": "softmax"}, "softmax over 1 unit"),
     ({"loss": "crossentropy"}, "loss: unknown loss 'crossentropy': did you mean 'cross_entropy'"),
+    ({"loss": "MSE"}, "loss: unknown loss 'MSE': did you mean 'squared_error'"),
+    ({"output": "linear"}, "output: unknown activation 'linear': did you mean 'identity'"),
     ({"loss": 3}, TypeError, "loss must be a name or a Loss"),
 )  # fmt: skip
 

@@ -169,9 +169,18 @@ def imported(name: str, how_to_get_it: str) -> Any:
         raise ImportError(how_to_get_it.format(error)) from error
 
 
+# Names in scikit-learn, Keras and PyTorch, and ours.
+_ELSEWHERE = {
+    "linear": "identity", "logistic": "sigmoid", "swish": "silu", "lrelu": "leaky_relu", "mse": "mean_squared_error",
+    "mae": "mean_absolute_error", "l1": "absolute_error", "l2": "squared_error", "bce": "binary_cross_entropy",
+    "log_loss": "binary_cross_entropy", "nll": "cross_entropy", "pinball": "quantile", "acc": "accuracy",
+    "kaiming": "he", "he_normal": "he", "glorot_normal": "glorot", "cpu": "numpy", "cuda": "cupy", "gpu": "cupy",
+}  # fmt: skip
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
-    """Return the error message for an unknown name, with the nearest known one."""
-    names = sorted(known)
-    near = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+    """Return the error message for an unknown name, with the nearest known one, or what others call by that name."""
+    names, said = sorted(known), str(name).lower()
+    near = get_close_matches(_ELSEWHERE.get(said, ""), names, n=1) or get_close_matches(said, names, n=1, cutoff=0.5)
     hint = f" did you mean {near[0]!r}?" if near else ""
     return f"unknown {kind} {name!r}:{hint} Known: {', '.join(names)}"
