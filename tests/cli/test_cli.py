@@ -124,12 +124,12 @@ def test_shapes():
 
 
 def test_shapes_as_json():
-    out, _ = vecprop("shapes", 3, 5, 2, "--m", 9, "--json")
+    out, _ = vecprop("shapes", "3-5-2", "--m", 9, "--json")
     table = json.loads(out)
     assert table["W1"] == [5, 3] and table["dZ2"] == [2, 9] and next(iter(table)) == "X"
 
 
-@pytest.mark.parametrize("words", [["shapes"], ["shapes", "a", 1], ["shapes", 2, 1, "--m", "x"], ["shapes", "--n", 1]])
+@pytest.mark.parametrize("words", [["shapes"], ["shapes", 2, 1, "--m", "x"], ["shapes", "--n", 1]])
 def test_wrong_usage_shows_the_usage(words):
     out, err = vecprop(*words, code=2)
     assert out == "" and "Usage: vecprop shapes" in err and "Error: " in err
@@ -205,7 +205,8 @@ def test_a_wrong_gradient_ends_with_1(monkeypatch):
 @cases(
     (["shapes", 2, 0, 1], "sizes[1] must be a positive integer, got 0"),
     (["shapes", 2, 1, "--m", -4], "m must be a positive integer, got -4"),
-    (["check", "--sizes", "3,x,1"], "--sizes must be integers separated by commas, such as 3,4,1; got '3,x,1'"),
+    (["check", "--sizes", "3,x,1"], "--sizes must be integers such as 3,4,1; got '3,x,1'"),
+    (["explain", 3, "a", 1], "sizes must be integers such as 3,4,1; got '3 a 1'"),
     (["check", "--hidden", "tahn"], "hidden: unknown activation 'tahn': did you mean 'tanh'?"),
     (["check", "--output", "softmax"], "output: softmax over 1 unit"),
     (["check", "--loss", "squared_eror"], "did you mean 'squared_error'?"),

@@ -23,6 +23,9 @@ app = typer.Typer(
 )
 
 JsonForTable = Annotated[bool, option("Print JSON instead of a table.", "--json")]
+LayerSizes = Annotated[
+    list[str], typer.Argument(metavar="N0 N1 … NL", help="Units of each layer, the inputs first; 3-4-1 is 3 4 1.")
+]
 Seed = Annotated[int, option("The same seed gives the same numbers on every backend.")]
 
 
@@ -119,10 +122,10 @@ def check(
 
     Example: vecprop check --sizes 3,4,1 --hidden tanh --output sigmoid
     """
-    from vecprop.cli.arguments import integers
+    from vecprop.cli.arguments import layer_sizes
     from vecprop.inspection import benchmark, gradient_check
 
-    net = parts.network(integers(sizes, "--sizes"))
+    net = parts.network(layer_sizes(sizes, "--sizes"))
     target = selection.get_backend(backend)
     params = net.init(seed, dtype="float64", backend=target)
     data = benchmark.random_examples(net, check_positive_integer(m, "m"), "float64", seed)
@@ -151,7 +154,7 @@ def backends(json: JsonForTable = False) -> None:
 
 @app.command(short_help="Print the shape of every quantity (E16).")
 def shapes(
-    sizes: Annotated[list[int], typer.Argument(metavar="N0 N1 … NL", help="Units of each layer, the inputs first.")],
+    sizes: LayerSizes,
     m: Annotated[int, option("Number of examples.", "--m", metavar="M")] = 100,
     json: JsonForTable = False,
 ) -> None:
@@ -159,14 +162,16 @@ def shapes(
 
     Example: vecprop shapes 784 128 10 --m 100
     """
-    table = Network(tuple(sizes)).shapes(m)
+    from vecprop.cli.arguments import layer_sizes
+
+    table = Network(tuple(layer_sizes(" ".join(sizes), "sizes"))).shapes(m)
     print_either(json, table, table)
 
 
 @app.command(short_help="Explain the forward and the backward pass step by step.")
 @grouped
 def explain(
-    sizes: Annotated[list[int], typer.Argument(metavar="N0 N1 … NL", help="Units of each layer, the inputs first.")],
+    sizes: LayerSizes,
     m: Annotated[
         Integer, option("Number of examples; from 3 on the first that is no layer's size.", "--m", metavar="M")
     ] = None,
@@ -187,13 +192,15 @@ def explain(
 
     Example: vecprop explain 3 4 1 --m 100 --activation tanh
     """
+    from vecprop.cli.arguments import layer_sizes
     from vecprop.inspection import explanation as explanations
     from vecprop.inspection.explanation.markdown import WIDTH
 
     if json and markdown:
         raise ValueError("--json and --markdown exclude each other: choose one")
     shown = "auto" if numbers is None else numbers
-    explanation = explanations.explain(parts.network(sizes), m, l2=l2, numbers=shown, seed=seed)
+    net = parts.network(layer_sizes(" ".join(sizes), "sizes"))
+    explanation = explanations.explain(net, m, l2=l2, numbers=shown, seed=seed)
     if json:
         print_json(explanation.to_dict())
     elif markdown:

@@ -1,5 +1,6 @@
 """Parses arguments of commands: integers separated by commas, backends, networks."""
 
+import re
 from collections.abc import Iterable
 
 from vecprop.backend.selection import backends
@@ -14,10 +15,23 @@ def integers(text: str, option: str, example: str = "3,4,1") -> list[int]:
     >>> integers("1,10, 1_000", "--sizes")
     [1, 10, 1000]
     """
+    return _split(text, ",", f"{option} must be integers separated by commas, such as {example}")
+
+
+def layer_sizes(text: str, option: str) -> list[int]:
+    """Return the sizes of layers, in any of the usual forms; their range is checked later.
+
+    >>> [layer_sizes(text, "--sizes") for text in ("3,4,1", "3-4-1", "3 4 1")]
+    [[3, 4, 1], [3, 4, 1], [3, 4, 1]]
+    """
+    return _split(text, "[-, ]+", f"{option} must be integers such as 3,4,1")
+
+
+def _split(text: str, between: str, wanted: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",")]
+        return [int(part) for part in re.split(between, text)]
     except ValueError:
-        raise ValueError(f"{option} must be integers separated by commas, such as {example}; got {text!r}") from None
+        raise ValueError(f"{wanted}; got {text!r}") from None
 
 
 def network(text: str) -> Network:
@@ -29,7 +43,7 @@ def network(text: str) -> Network:
     if text in NETWORKS:
         return NETWORKS[text]
     try:
-        sizes = [int(part) for part in text.split("-")]
+        sizes = layer_sizes(text, "--network")
     except ValueError:
         raise ValueError(
             f"--network: {unknown_name('network', text, NETWORKS)}; or any layer sizes, such as 30-100-2"
