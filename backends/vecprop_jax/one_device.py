@@ -160,7 +160,7 @@ class JAXOnOneDevice(Backend):
     def __init__(self, devices: int = 1) -> None:
         super().__init__(jnp, "jax")
         require_what_jax_needs()
-        folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+        folder = jax.config.values["jax_compilation_cache_dir"]
         if folder and "://" not in folder:
             refuse_shared_cache(folder, "JAX would take compiled programs", "JAX_COMPILATION_CACHE_DIR", "unset it")
         NAMESPACES[type(jax.device_put(np.zeros(0)))] = jnp

@@ -281,7 +281,8 @@ class Graph:
 
 
 def _dtype(operand: Any) -> np.dtype[Any]:
-    return getattr(operand, "dtype", None) or np.asarray(operand).dtype
+    dtype: np.dtype[Any] = getattr(operand, "dtype", None) or np.asarray(operand).dtype
+    return dtype
 
 
 def _first(found: Iterable[Value | None]) -> Value | None:

@@ -700,7 +700,7 @@ def test_documentation_has_every_parameter_and_attribute():
     for kind in (MLPClassifier, MLPRegressor):
         text = kind.__doc__
         for name in inspect.signature(kind).parameters:
-            assert f"    {name}" in text or f", {name}" in text, name
+            assert f"\n{name}" in text or f", {name}" in text, name
         model = kind(**SMALL).fit(X, LABELS)
         for name in vars(model):
             if name.endswith("_"):

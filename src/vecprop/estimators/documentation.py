@@ -1,6 +1,6 @@
 """The documentation that both estimators share, inserted into their docstrings."""
 
-from textwrap import indent
+from inspect import getdoc
 from typing import TypeVar
 
 Class = TypeVar("Class", bound=type)
@@ -118,8 +118,8 @@ scaling_ : (mean, deviation) of the features with scale="standard", else None
 
 def documented(cls: Class) -> Class:
     """Return the class with the shared parts in its docstring."""
-    text = cls.__doc__ or ""
+    text = getdoc(cls) or ""  # without the indentation, which Python 3.13 takes away
     for name, part in (("network", _NETWORK), ("shared", _SHARED), ("attributes", _ATTRIBUTES)):
-        text = text.replace(f"    {{{name}}}\n", indent(part.strip("\n") + "\n", "    "))
+        text = text.replace(f"{{{name}}}", part.strip("\n"))
     cls.__doc__ = text
     return cls
