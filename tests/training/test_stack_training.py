@@ -47,7 +47,7 @@ def test_groups_of_networks_are_trained_at_once(monkeypatch):
     monkeypatch.setattr(network_groups, "at_once", in_turns)
     for largest, wanted in ((1 << 22, [(2, 2), (2, 3)]), (1, [(2, 1)] * 5)):
         monkeypatch.setattr("vecprop_numpy.LARGEST_GROUP", largest)
-        vp.fit(NET, X, Y, seed=range(5), epochs=1, batch_size=16, backend="numpy")
+        vp.fit(NET, X, Y, seed=range(5), epochs=2, batch_size=16, backend="numpy")
         assert groups == wanted
         groups.clear()
 

@@ -24,6 +24,8 @@ class Penalties(NamedTuple):
     3.2
     >>> penalties.update(zero, layers)[0].W.round(6).tolist()
     [[0.7, -0.9]]
+    >>> [Penalties(l1, l2, 10.0).given for l1, l2 in ((None, None), (1.0, None), (None, 2.0), (1.0, 2.0))]
+    [False, True, True, True]
     """
 
     l1: Array | float | None
