@@ -11,8 +11,9 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_same, cases
-from vecprop.estimators import MLPClassifier, MLPRegressor, training
+from vecprop.estimators import MLPClassifier, MLPRegressor, PackRegressor, training
 from vecprop.inspection.diagnosis import Diagnosis, Finding, diagnose
+from vecprop.inspection.diagnosis_checks import still_falling
 from vecprop.inspection.diagnosis_evidence import evidence_of
 
 Descent, Network = vp.GradientDescent, vp.Network
@@ -295,6 +296,13 @@ def test_l_bfgs_has_no_learning_rate_to_change():
     assert advice[0] == "more epochs." and "learning rate" in advice[1]
 
 
+def test_a_pack_is_advised_nothing_that_it_chooses_by_itself():
+    X, Y = surface(100, 0)
+    findings = [*diagnose(PackRegressor(random_state=0).fit(X[:, :20].T, Y[0, 20:40]))]
+    assert findings and not [f for f in findings if re.search(r"rate|l2|alpha|dropout|units|epochs", f.advice)]
+    assert "→" not in str(replace(findings[0], advice=""))
+
+
 # --- what is measured ---------------------------------------------------------------------------------------
 
 
@@ -341,6 +349,14 @@ def test_a_few_epochs_are_not_judged_by_their_cost():
     X, Y = vp.datasets.circles()
     for epochs in (1, 2):
         assert not diagnose(fit(Network((2, 1)), X, Y, Descent(0.1), epochs, 0))
+
+
+def test_a_cost_above_its_first_is_not_said_to_fall_from_it():
+    evidence = replace(evidence_of(TROUBLES["still_falling"](0)), stopped="epochs")
+    falling = np.linspace(4.0, 2.7, 12)
+    for first, found in ((5.0, True), (2.3, False)):
+        costs = np.concatenate([[first], falling])
+        assert (still_falling(replace(evidence, costs=costs, watched=costs), set()) is not None) == found
 
 
 # --- what can be given --------------------------------------------------------------------------------------

@@ -390,6 +390,9 @@ FLAG = [x > 0 for x in X]
     (None, lambda i: int(FLAG[i]), [lambda i: "ny"[FLAG[i]], lambda i: f"{int(FLAG[i])},0", lambda i: FLAG[i]]),
     (None, lambda i: 1000 * (1 + FLAG[i]), [lambda i: f"{1 + FLAG[i]},000", lambda i: f"{1 + FLAG[i]}e3"]),
     ("regression", lambda i: FLAG[i], [lambda i: "ny"[FLAG[i]], lambda i: int(FLAG[i])]),
+    ("classification", lambda i: f"{1.5 * (1 + FLAG[i])}", [lambda i: ("1.50", 3)[FLAG[i]]]),
+    (None, lambda i: ("001", "002")[FLAG[i]], [lambda i: 1 + FLAG[i]]),
+    (None, lambda i: ("no", "yes")[FLAG[i]], [lambda i: FLAG[i], lambda i: ("N", "Y")[FLAG[i]]]),
     (None, lambda i: f"{X[i]:.3f}", [lambda i: f"{X[i]:.3f}".replace(".", ","), lambda i: f"{X[i]:.3f} %"]),
 )
 def test_a_target_is_read_however_another_file_writes_it(task, cell, others, file):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -126,7 +127,13 @@ def plan(table: Table, targets: Sequence[str], task: str | None, choices: Choice
 
 
 def train(
-    plan: Plan, settings: Settings, folder: Path, say: Say, show_progress: bool, draw: pictures.Draw | None
+    plan: Plan,
+    settings: Settings,
+    folder: Path,
+    file_format: FileFormat,
+    say: Say,
+    show_progress: bool,
+    draw: pictures.Draw | None,
 ) -> dict[str, Any]:
     """Train, write the files unless `draw` is None, and return the report; `say` prints messages."""
     say(described(plan))
@@ -141,7 +148,8 @@ def train(
         return report
     for path in _write(folder, trained, report, draw):
         say(f"wrote {path}")
-    say(f"next: vecprop predict {folder} {plan.table.source} -o predictions.csv")
+    words = ["vecprop", "predict", str(folder), plan.table.source, *file_format.words, "-o", "predictions.csv"]
+    say(f"next: {shlex.join(words)}")
     return report
 
 
@@ -253,7 +261,7 @@ def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, 
     if unlabelled:
         say(f"{unlabelled} row{'s' * (unlabelled > 1)} without a target left out")
     prepared, target = model.prepare(table), model.target
-    y = target.values(table)
+    y = model.truth(table)
     remarks = [] if model.classes else units(as_kind(table, target.name, "number", target.decimal), [target])
     for line in [*prepared.notes(), *remarks]:
         say(line)

@@ -334,7 +334,7 @@ def still_falling(e: Evidence, found: set[str]) -> Found | None:
     fall, falls = _fall(costs)
     end = float(costs[-1])
     e.numbers["fall of the cost in the last third / cost"] = fall / end
-    if not (falls and _fall(e.costs)[1]) or e.learned > _LEARNED:
+    if not (falls and _fall(e.costs)[1] and end < costs[0]) or e.learned > _LEARNED:
         return None
     begun = _has_only_begun(costs)
     rate = f"a {{learning_rate}} 10 times larger{_now(e)}{{or_adam}}"

@@ -214,7 +214,6 @@ class Date:
     low: float | None = None  # the range in training, in days since 1970
     high: float | None = None
     kind: ClassVar[str] = "date"
-    otherwise: ClassVar[str] = "--date-format"
     filling: ClassVar[str] = "filled in with the median"
 
     @classmethod
@@ -232,6 +231,11 @@ class Date:
         """The names of the features."""
         parts = ["years"] * self.day + [f"{part} in the {c}" for c in self.circles for part in ("cos", "sin")]
         return [f"{self.name}: {part}" for part in parts + ["is missing"] * self.flag]
+
+    @property
+    def otherwise(self) -> str:
+        """The option that changes what the column is taken for: the format of dates that are texts."""
+        return "--date-format" if self.format else "--drop"
 
     @property
     def circles(self) -> dict[str, float]:

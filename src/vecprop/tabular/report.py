@@ -48,7 +48,7 @@ def concluded(trained: Trained) -> str:
     is_linear = trained.model.about["settings"]["linear"]  # then it is the network
     shown = {t: trained.scores[k] for k, t in _TITLES.items() if not (is_linear and k == "network")}
     lines = [
-        *linear_is_better(trained.scores),
+        *linear_is_better(trained.scores, trained.model.about["settings"]["class_weight"] is not None),
         *networks_of(estimator),
         f"trained on {learned} in {trained.seconds:.1f} s, {epochs} epochs ({ended})",
         "",
@@ -60,8 +60,10 @@ def concluded(trained: Trained) -> str:
     return "\n".join(lines)
 
 
-def linear_is_better(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+def linear_is_better(scores: Mapping[str, Mapping[str, float]], class_weights: bool = False) -> list[str]:
     """Return lines that recommend the linear model if it is better on the test rows, or say that none is any good.
+
+    After training with class weights, which move the probabilities on purpose, the balanced accuracy tells.
 
     >>> linear_is_better({"network": {"log_loss": 0.5}, "linear": {"log_loss": 0.4}})
     ['the linear model is better on the test rows (log loss 0.400 against 0.500): --linear delivers it', '']
@@ -69,12 +71,13 @@ def linear_is_better(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
     ['nothing was learned that holds for the test rows: the constant is the best there (log loss 0.300)', '']
     """
     name = "log_loss" if "log_loss" in scores["network"] else "root_mean_squared_error"
+    name, sign = ("balanced_accuracy", -1) if class_weights else (name, 1)
     network, linear = scores["network"][name], scores["linear"][name]
-    constant = scores.get("constant", {}).get(name, np.inf)
-    if constant <= min(network, linear):
+    constant = scores.get("constant", {}).get(name, sign * np.inf)
+    if sign * constant <= min(sign * network, sign * linear):
         best = f"{SCORES[name][0]} {_number(name, constant)}"
         return [f"nothing was learned that holds for the test rows: the constant is the best there ({best})", ""]
-    if not linear < network:
+    if not sign * linear < sign * network:
         return []
     shown = f"{SCORES[name][0]} {_number(name, linear)} against {_number(name, network)}"
     return [f"the linear model is better on the test rows ({shown}): --linear delivers it", ""]

@@ -22,7 +22,7 @@ from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Plan, Preparation, Prepared, check_annotated, learn
-from vecprop.tabular.remarks import OF_LINEAR, OF_NETWORKS, about_classes, disguised
+from vecprop.tabular.remarks import OF_LINEAR, OF_NETWORKS, OF_PACK, about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.training.checkpoint import check_every
 from vecprop.training.json_values import without_nan
@@ -210,7 +210,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
-    words = OF_LINEAR if settings.linear else OF_NETWORKS
+    words = OF_LINEAR if settings.linear else OF_NETWORKS if settings.of_one_kind else OF_PACK
     findings = tuple(replace(found, advice=said(found.advice, words=words)) for found in diagnosis)
     diagnosis = replace(diagnosis, findings=findings)
     of_this_run = ("callbacks", "checkpoint", "resume", "devices")
@@ -223,7 +223,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     }
     predicted = predictions(estimator, X_test)
     if classes is not None:  # the estimator was fitted to their indices
-        remarks += about_classes(classes, y_known, y_test, predicted)
+        remarks += about_classes(classes, y_known, y_test, predicted, settings.class_weight is not None)
         name_classes(estimator, classes)
         estimator.set_params(class_weight=settings.class_weight)
         y_test, predicted = classes[y_test], classes[predicted]
