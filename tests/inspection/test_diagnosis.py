@@ -359,6 +359,22 @@ def test_a_cost_above_its_first_is_not_said_to_fall_from_it():
         assert (still_falling(replace(evidence, costs=costs, watched=costs), set()) is not None) == found
 
 
+def test_costs_and_baselines_have_the_weights_of_training():
+    """Integer weights are as many copies; those of classes are weights, too."""
+    X, Y = vp.datasets.moons(m=60, seed=0)
+    w = np.arange(60) % 4
+    net, more = vp.Network((2, 3, 1)), {"epochs": 20, "optimizer": Descent(0.1)}
+    weighted = vp.fit(net, X, Y, sample_weight=w, **more)
+    copies = vp.fit(net, X.repeat(w, axis=1), Y.repeat(w, axis=1), **more)
+    one, other = (diagnose(result).numbers for result in (weighted, copies))
+    for name in ("training cost", "baseline, the cost of predicting the mean"):
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
+    by_network = vp.fit(net, X, Y, sample_weight=np.stack([np.ones(60), w]), seed=(0, 0), **more)
+    assert evidence_of(by_network.member(1)).training.cost == evidence_of(weighted).training.cost
+    balanced = evidence_of(vp.fit(net, X[:, Y[0] + w > 0], Y[:, Y[0] + w > 0], class_weight="balanced", **more))
+    np.testing.assert_allclose(balanced.baseline, np.log(2), rtol=1e-6)
+
+
 # --- what can be given --------------------------------------------------------------------------------------
 
 

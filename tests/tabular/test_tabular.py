@@ -553,11 +553,20 @@ def test_the_report_shows_each_kind_and_its_weights(task):
     found = trained.model.estimator.found_
     assert isinstance(trained.model.estimator, PackRegressor if task == "regression" else PackClassifier)
     text, report = concluded(trained), as_json(PLANS[task], trained)
+    assert "that told when to stop, then trained on all\n" in text
     for name, weights in found:
         assert f"  {name.ljust(16)}  {'  '.join(f'{w:.2f}' for w in weights)}" in text
     assert report["pack"] == [(name, weights) for name, weights in found] or report["pack"] == [list(f) for f in found]
     assert trained.scores["network"] != trained.scores["linear"]
     assert trained.rows == {"training": 192, "validation": 29, "test": 48}
+
+
+def test_rows_without_a_weight_do_not_tell_when_to_stop():
+    frame = HOUSES.with_columns(w=(pl.int_range(pl.len()) % 20 == 0).cast(pl.Float64))
+    for seed in range(3):
+        trained = train(frame, "price", Settings(networks=1, epochs=2, seed=seed), weight="w")
+        known = trained.rows["training"] - trained.rows["validation"]
+        assert 0 < trained.rows["validation"] < 5 < known and np.isfinite(trained.scores["network"]["r2"])
 
 
 def test_a_setting_of_one_kind_gives_networks_of_one_kind():

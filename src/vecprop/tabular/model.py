@@ -121,7 +121,8 @@ def networks_of(estimator: Any) -> list[str]:
         several = f"{estimator.n_networks} networks, averaged: each " if estimator.n_networks > 1 else ""
         return [f"{several}{estimator.network_}"]
     members = sum(len(group.weights) for group in estimator.groups_)
-    chosen = "chosen by the rows that told when to stop, then trained on all"
-    lines = [f"a pack: the weighted mean of {members} networks, {chosen}"]
+    then = ", then trained on all" * getattr(estimator, "_went_on", False)  # unknown of those of a file
+    chosen = f"{members} network{'s' * (members > 1)}, chosen by the rows that told when to stop{then}"
+    lines = [f"a pack: the weighted mean of {chosen}"]
     width = max(len(name) for name, _ in estimator.found_)
     return lines + [f"  {name.ljust(width)}  {'  '.join(f'{w:.2f}' for w in own)}" for name, own in estimator.found_]
