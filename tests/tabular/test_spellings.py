@@ -421,11 +421,11 @@ def test_numbers_and_dates_may_stand_for_missing_values_whatever_file_they_are_i
     """999 in a whole column, in one of decimals, or a day as a time of midnight."""
     day = [datetime.date(1900, 1, 1) if i % 4 == 0 else datetime.date(2020, 1, 1 + i % 28) for i in range(60)]
     age = [999 if i % 5 == 0 else i % 37 for i in range(60)]
-    columns = {"age": age, "f": [float(a) for a in age], "g": pl.Series([a + 0.9 for a in age], dtype=pl.Float32)}
+    columns = {"age": age, "f": [float(a) for a in age], "g=h": pl.Series([a + 0.9 for a in age], dtype=pl.Float32)}
     frame = pl.DataFrame({**columns, "day": day, "at": pl.Series(day).cast(pl.Datetime), "y": X[:60]})
     frame.write_parquet(parquet := tmp_path / "t.parquet")
-    texts = ("999", "g=999.9", "day=1900-01-01", "at=1900-01-01")
-    wanted = {"age": 12, "f": 12, "g": 12, "day": 15, "at": 15}
+    texts = ("999", "g=h=999.9", "day=1900-01-01", "at=1900-01-01")
+    wanted = {"age": 12, "f": 12, "g=h": 12, "day": 15, "at": 15}
     csv = file(frame.write_csv())
     for data in (frame, frame.to_pandas(), csv, parquet, tabular.scan(parquet)):
         trained = train(data, missing=texts)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.data.spelling import Form, general_formats
+from vecprop.data.spelling import Form, column_and_text, general_formats
 from vecprop.data.tables import Table, first_rows, shown
 from vecprop.tabular.encoders import KINDS, Category, Column, Date, Found, Number, check_fields, fields_of
 from vecprop.tabular.kinds import Kind, find_kind, left_out
@@ -93,7 +93,7 @@ class Preparation:
             table = self.spelled(table)
             check_columns_said(table)
             for form in table.spelling.date_format:
-                there = [column for column in self.columns if column.name == form.partition("=")[0]]
+                there = [column for column in self.columns if column.name == column_and_text(form, table.known)[0]]
                 if not any(isinstance(column, Date) for column in there or self.columns):
                     where = " in this column" if there else ""
                     raise ValueError(f"--date-format {form!r}: the model uses no dates{where}; leave it out")
@@ -212,7 +212,8 @@ def check_columns_said(table: Table) -> None:
     said = table.spelling
     names = {name.lower() for name in table.names}
     for option, entries in (("--missing", said.missing), ("--date-format", said.date_format)):
-        for column in (entry.partition("=")[0] for entry in entries if "=" in entry):
+        unknown = [entry for entry in entries if "=" in entry and column_and_text(entry, table.known)[0] is None]
+        for column in (entry.partition("=")[0] for entry in unknown):
             # a text for a missing value may have = in it
             like = get_close_matches(column.lower(), names, cutoff=0.75) if option == "--missing" else "%" not in column
             if like and column not in table.unusable:
