@@ -450,6 +450,13 @@ def test_a_date_is_a_date_whatever_file_it_comes_from(file, tmp_path):
     for form in ("%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%Y-%m-%dT%H:%M:%SZ"):
         path = file(lines("d", lambda i, form=form: f"{frame['d'][i]:{form}}", 60))
         np.testing.assert_array_equal(model.predict(path), model.predict(frame))
+    # as categories, too, and times of the day
+    several = frame.with_columns(d=pl.col("d").dt.date(), at=pl.col("d"), t=pl.col("d").dt.time())
+    forms = (several, file(several.write_csv()), several.with_columns(pl.col("d").cast(pl.Datetime)).to_pandas())
+    for given in forms:
+        model = train(given, categorical=["d", "at", "t"]).model
+        for other in forms:
+            np.testing.assert_array_equal(model.predict(other), model.predict(given))
     # numbers such as 20200131, with a type or without
     frame = frame.with_columns(frame["d"].dt.strftime("%Y%m%d").cast(pl.Int64))
     frame.write_parquet(parquet := tmp_path / "t.parquet")
