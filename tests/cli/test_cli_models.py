@@ -499,6 +499,16 @@ def test_what_is_said_of_a_table(content, words, said, tmp_path):
     assert len(model.predict(path)) == content.count("\n") - 1 if "--skip" not in words else True
 
 
+def test_a_checkpoint_is_named_only_if_it_is_there(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    (tmp_path / "t.csv").write_text(GOOD)
+    monkeypatch.setattr("vecprop.tabular.train", interrupted)
+    words = ("train", tmp_path / "t.csv", "-t", "y", "-o", tmp_path / "m", "--checkpoint", tmp_path / "c", "-q")
+    assert refused(*words, code=130) == "interrupted"
+
+
 def test_a_table_that_stays_in_its_file(tmp_path, home, monkeypatch):
     monkeypatch.setattr(streamed, "SMALL", 0)
     monkeypatch.setattr(streamed, "WINDOW", 100 * 12 * 4)

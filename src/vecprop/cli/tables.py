@@ -163,7 +163,8 @@ def _train(plan: Plan, settings: Settings, say: Say, show_progress: bool) -> Tra
                 return tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
         except KeyboardInterrupt:
             saved = f"; the checkpoint {settings.checkpoint} has what was reached: go on from it with --resume"
-            raise Interrupted(f"interrupted{saved if settings.checkpoint else ''}", signals.exit_code()) from None
+            there = settings.checkpoint and Path(settings.checkpoint).exists()  # not before the first epoch
+            raise Interrupted(f"interrupted{saved if there else ''}", signals.exit_code()) from None
 
 
 def _write(folder: Path, trained: Trained, report: dict[str, Any], draw: pictures.Draw) -> list[Path]:
