@@ -564,6 +564,7 @@ def test_what_training_did_not_have_is_said(file, tmp_path):
     model, without = train(with_unit).model, train(pl.DataFrame({"a": X, "y": X})).model
     assert "in lb, and in training it was in kg" in model.prepare(pl.DataFrame({"a": ["1 lb"]})).notes()[0]
     assert "without a unit, and in training it was in kg" in model.prepare(pl.DataFrame({"a": [1.0]})).notes()[0]
+    assert "unit" not in str(model.prepare(pl.DataFrame({"a": ["", "-"]})).notes())
     assert "in %, and in training it was without a unit" in without.prepare(pl.DataFrame({"a": ["1 %"]})).notes()[0]
     model = train(pl.DataFrame({"a": X, "b": [i % 2 for i in range(M)], "y": X})).model
     assert model.prepare(pl.DataFrame({"a": [0.5], "b": [2]})).notes() == [

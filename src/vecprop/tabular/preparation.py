@@ -164,10 +164,14 @@ def units(table: Table, columns: Sequence[Number | Target]) -> list[str]:
     lines = []
     for column in columns:
         unit = (table.forms or {}).get(column.name, Form("number")).unit
-        if unit != column.unit:
+        if unit != column.unit and not _is_empty(table, column.name):
             now, then = (f"in {one}" if one else "without a unit" for one in (unit, column.unit))
             lines.append(f"{column.name}: {now}, and in training it was {then}; taken as it stands")
     return lines
+
+
+def _is_empty(table: Table, name: str) -> bool:
+    return all(series.null_count() == len(series) for series in table.parts(name))
 
 
 _Names = Annotated[Sequence[str], partial(check_texts, of="names of columns")]
@@ -290,7 +294,7 @@ def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparat
     for name, (kind, reason) in kinds.items():
         if kind == "left out":
             left_out[name] = reason
-        elif all(series.null_count() == len(series) for series in table.parts(name)):
+        elif _is_empty(table, name):
             left_out[name] = "it has no values among the training examples"
         elif kind == "category":
             columns.append(Category.learn(table, name, choices.most_categories))

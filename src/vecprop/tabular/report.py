@@ -63,7 +63,7 @@ def concluded(trained: Trained) -> str:
 def linear_is_better(scores: Mapping[str, Mapping[str, float]], class_weights: bool = False) -> list[str]:
     """Return lines that recommend the linear model if it is better on the test rows, or say that none is any good.
 
-    After training with class weights, which move the probabilities on purpose, the balanced accuracy tells.
+    After training with class weights, which move the probabilities on purpose, the balanced accuracy has to agree.
 
     >>> linear_is_better({"network": {"log_loss": 0.5}, "linear": {"log_loss": 0.4}})
     ['the linear model is better on the test rows (log loss 0.400 against 0.500): --linear delivers it', '']
@@ -71,16 +71,18 @@ def linear_is_better(scores: Mapping[str, Mapping[str, float]], class_weights: b
     ['nothing was learned that holds for the test rows: the constant is the best there (log loss 0.300)', '']
     """
     name = "log_loss" if "log_loss" in scores["network"] else "root_mean_squared_error"
-    name, sign = ("balanced_accuracy", -1) if class_weights else (name, 1)
-    network, linear = scores["network"][name], scores["linear"][name]
-    constant = scores.get("constant", {}).get(name, sign * np.inf)
-    if sign * constant <= min(sign * network, sign * linear):
-        best = f"{SCORES[name][0]} {_number(name, constant)}"
+    signs = {name: 1} | ({"balanced_accuracy": -1} if class_weights else {})
+
+    def as_good(one: str, other: str) -> bool:
+        return all(sign * scores[one][score] <= sign * scores[other][score] for score, sign in signs.items())
+
+    if "constant" in scores and as_good("constant", "network") and as_good("constant", "linear"):
+        best = f"{SCORES[name][0]} {_number(name, scores['constant'][name])}"
         return [f"nothing was learned that holds for the test rows: the constant is the best there ({best})", ""]
-    if not sign * linear < sign * network:
+    if not as_good("linear", "network") or as_good("network", "linear"):
         return []
-    shown = f"{SCORES[name][0]} {_number(name, linear)} against {_number(name, network)}"
-    return [f"the linear model is better on the test rows ({shown}): --linear delivers it", ""]
+    shown = f"{_number(name, scores['linear'][name])} against {_number(name, scores['network'][name])}"
+    return [f"the linear model is better on the test rows ({SCORES[name][0]} {shown}): --linear delivers it", ""]
 
 
 def score_table(heading: str, columns: Mapping[str, Mapping[str, float]]) -> str:
