@@ -124,9 +124,10 @@ def test_one_s_own_table_with_text_and_missing_values(tmp_path, monkeypatch):
     assert re.search(r"Farbe +3 categories: 'blau', 'grün', 'rot'", out)
     assert re.search(r"Name +left out: 120 different texts in 120 rows are names", out)
     assert re.search(r"id +left out: it counts the rows", out)
-    lines = ["Farbe;Größe;Name;id", "grün;2,50;x;1", "lila;2,50;x;2", ";;;"]
+    lines = ["Farbe;Größe;Name;id", "grün;2,50;x;1", "", "lila;2,50;x;2", ";;;"]
     Path("neu.csv").write_text("\n".join(lines), encoding="utf-8")
     out, err = vecprop("predict", "waren-model", "neu.csv", "--keep", "Farbe")
+    assert err.startswith("1 line without any value left out\n"), "so that nobody puts them beside the file as it is"
     assert "Farbe: 1 value that training did not have: 'lila' (1)" in err
     assert "Größe: 1 missing, filled in with the median" in err and "Farbe: 1 missing, a category of its own" in err
     rows = [line.split(",") for line in out.splitlines()]

@@ -29,7 +29,7 @@ from vecprop.export.onnx_export import export_onnx
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
 from vecprop.tabular.model import leading, networks_of
 from vecprop.tabular.preparation import Plan, units
-from vecprop.tabular.report import as_json, concluded, described, score_table
+from vecprop.tabular.report import as_json, blank_lines, concluded, described, score_table
 from vecprop.tabular.scores import scores
 from vecprop.tabular.targets import as_kind
 from vecprop.tabular.training import EPOCHS, ITERATIONS, constant
@@ -217,7 +217,7 @@ def predict(model: TableModel, table: Table, wanted: Wanted, say: Say | None) ->
             f"--keep: {min(twice)!r} is the name of a prediction, too; rename the column of {table.source}"
         )
     say = say or (lambda _: None)
-    for line in prepared.notes():
+    for line in [*blank_lines(table), *prepared.notes()]:
         say(line)
     for name, values in found.items():
         if values.dtype.kind == "f" and (count := int((~np.isfinite(values)).sum())):
@@ -264,7 +264,7 @@ def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, 
     prepared, target = model.prepare(table), model.target
     y = model.truth(table)
     remarks = [] if model.classes else units(as_kind(table, target.name, "number", target.decimal), [target])
-    for line in [*prepared.notes(), *remarks]:
+    for line in [*blank_lines(table), *prepared.notes(), *remarks]:
         say(line)
     if unseen := sorted({*y.tolist()} - {*model.classes}) if model.classes else []:
         count = int(np.isin(y, unseen).sum())

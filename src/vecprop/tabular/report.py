@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vecprop.data.tables import Table
 from vecprop.tabular.model import leading, networks_of
 from vecprop.tabular.preparation import Plan
 from vecprop.tabular.scores import SCORES
@@ -22,14 +23,17 @@ def described(plan: Plan) -> str:
     delimiter = "tabs" if table.delimiter == "\t" else repr(table.delimiter)
     csv = f"CSV with {delimiter}{'' if table.header else ', without a header'}"
     how = {"parquet": "Parquet", "arrow": "Arrow", "npy": "array", "frame": "data frame"}.get(table.kind, csv)
-    lines = [f"{table.source}: {how}, {len(table)} rows, {len(table.names)} columns"]
-    if table.blank:
-        lines.append(f"{table.blank} lines without any value left out")
+    lines = [f"{table.source}: {how}, {len(table)} rows, {len(table.names)} columns", *blank_lines(table)]
     if plan.unlabelled:
         lines.append(f"{plan.unlabelled} row{'s' * (plan.unlabelled > 1)} without a target left out")
     other = {"regression": "classification", "classification": "regression"}[target.task]
     otherwise = f" (--task {other} says otherwise)" if target.whole else ""
     return "\n".join([*lines, f"target {target.name}: {target.task}, since {target.reason}{otherwise}"])
+
+
+def blank_lines(table: Table) -> list[str]:
+    """Return a line on those that were left out of a file, since nothing stands in them, or none."""
+    return [f"{table.blank} line{'s' * (table.blank > 1)} without any value left out"] if table.blank else []
 
 
 def concluded(trained: Trained) -> str:
