@@ -91,7 +91,7 @@ class Preparation:
         remarks, own = [], table.forms is not None
         if not own:
             table = self.spelled(table)
-            check_columns_said(table)
+            check_columns_said(table, self.missing)
             for form in table.spelling.date_format:
                 there = [column for column in self.columns if column.name == column_and_text(form, table.known)[0]]
                 if not any(isinstance(column, Date) for column in there or self.columns):
@@ -211,12 +211,16 @@ def check_annotated(settings: Any) -> None:
                 check(value, f.name)
 
 
-def check_columns_said(table: Table) -> None:
-    """Raise ValueError for COLUMN=TEXT and COLUMN=FORMAT with a column that is not there, or two formats for all."""
+def check_columns_said(table: Table, of_training: Sequence[str] = ()) -> None:
+    """Raise ValueError for COLUMN=TEXT and COLUMN=FORMAT with a column that is not there, or two formats for all.
+
+    What was said `of_training` may name columns that a new file lacks, such as the target.
+    """
     said = table.spelling
     names = {name.lower() for name in table.names}
     for option, entries in (("--missing", said.missing), ("--date-format", said.date_format)):
-        unknown = [entry for entry in entries if "=" in entry and column_and_text(entry, table.known)[0] is None]
+        said_now = [entry for entry in entries if "=" in entry and entry not in of_training]
+        unknown = [entry for entry in said_now if column_and_text(entry, table.known)[0] is None]
         for column in (entry.partition("=")[0] for entry in unknown):
             # a text for a missing value may have = in it
             like = get_close_matches(column.lower(), names, cutoff=0.75) if option == "--missing" else "%" not in column
