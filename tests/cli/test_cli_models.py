@@ -124,9 +124,10 @@ def test_one_s_own_table_with_text_and_missing_values(tmp_path, monkeypatch):
     assert re.search(r"Farbe +3 categories: 'blau', 'grün', 'rot'", out)
     assert re.search(r"Name +left out: 120 different texts in 120 rows are names", out)
     assert re.search(r"id +left out: it counts the rows", out)
-    lines = ["Farbe;Größe;Name;id", "grün;2,50;x;1", "lila;2,50;x;2", ";;;"]
+    lines = ["Farbe;Größe;Name;id", "grün;2,50;x;1", "", "lila;2,50;x;2", ";;;"]
     Path("neu.csv").write_text("\n".join(lines), encoding="utf-8")
     out, err = vecprop("predict", "waren-model", "neu.csv", "--keep", "Farbe")
+    assert err.startswith("1 line without any value left out\n"), "so that nobody puts them beside the file as it is"
     assert "Farbe: 1 value that training did not have: 'lila' (1)" in err
     assert "Größe: 1 missing, filled in with the median" in err and "Farbe: 1 missing, a category of its own" in err
     rows = [line.split(",") for line in out.splitlines()]
@@ -346,6 +347,7 @@ def test_completion_for_the_shell():
 # --- what is refused ----------------------------------------------------------------------------------------
 
 RARE = "x,w,k\n" + "".join(f"{i % 37},{1 + i % 3},{'only' if i == 7 else 'ab'[i % 37 > 9]}\n" for i in range(400))
+SKEWED = "x,u,k\n" + "".join(f"{i % 37},{i % 11},{'no' if i % 37 < 35 or i % 5 else 'yes'}\n" for i in range(600))
 GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(30))
 
 
@@ -479,6 +481,9 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
     ),
     (RARE, ("-t", "k", "--weight", "w"), r"w +left out: it says how much each row counts"),
     (RARE, ("-t", "k", "--balance", "--epochs", "3"), "3 epochs"),
+    (SKEWED, ("-t", "k", "--linear"), r"'yes' has less than 2 % of the rows: --balance gives all"),
+    (SKEWED, ("-t", "k", "--linear", "--balance"), r"(?s): none\n\nnetwork.*'yes' has less than 2 % of the rows\n"),
+    (GOOD, ("-t", "y", "--linear", "--decimal", "."), r"next: vecprop predict \S+/m '\S+/a t.csv' --decimal \. -o"),
     (RARE, ("-t", "k", "--networks", "1", "--missing", "w=3"), "missing values filled in: w 133"),
     (RARE, ("-t", "k", "--class-weight", "a=2", "--class-weight", "only=0.5"), "3 classes"),
     (RARE, ("-t", "w"), r"3 classes: '1', '2', '3' \(--task regression says otherwise\)"),
@@ -486,12 +491,23 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
     ("x,y\n" + "".join(f"{i % 7},{3 * (i % 7)}.5\n" for i in range(60)), ("-t", "y"), "x alone tells the target"),
 )
 def test_what_is_said_of_a_table(content, words, said, tmp_path):
-    (tmp_path / "t.csv").write_text(content)
+    path = tmp_path / "a t.csv"
+    path.write_text(content)
     quick = () if "--linear" in words else QUICK[:2] if "--epochs" in words else QUICK
-    out, _ = vecprop("train", tmp_path / "t.csv", *words, "-o", tmp_path / "m", *quick)
+    out, _ = vecprop("train", path, *words, "-o", tmp_path / "m", *quick)
     assert re.search(said, out), out
     model = vp.load(tmp_path / "m" / "model.safetensors")
-    assert len(model.predict(tmp_path / "t.csv")) == content.count("\n") - 1 if "--skip" not in words else True
+    assert len(model.predict(path)) == content.count("\n") - 1 if "--skip" not in words else True
+
+
+def test_a_checkpoint_is_named_only_if_it_is_there(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    (tmp_path / "t.csv").write_text(GOOD)
+    monkeypatch.setattr("vecprop.tabular.train", interrupted)
+    words = ("train", tmp_path / "t.csv", "-t", "y", "-o", tmp_path / "m", "--checkpoint", tmp_path / "c", "-q")
+    assert refused(*words, code=130) == "interrupted"
 
 
 def test_a_table_that_stays_in_its_file(tmp_path, home, monkeypatch):

@@ -97,3 +97,17 @@ def test_words_of_inputs_and_outputs():
     assert described(model).splitlines()[2] == '  words  text; "" where missing, and no blanks around it'
     assert described(model, "float64").splitlines()[1] == "  a      numbers (float64); NaN where missing"
     assert described(model, "float64").splitlines()[-1] == "outputs: label, probabilities (float64)"
+
+
+def test_categories_that_are_numbers_or_truths_in_their_usual_spellings():
+    k, b = np.arange(M) % 3, np.arange(M) % 2
+
+    def columns(numbers, truths):
+        return {"k": np.array(numbers)[k], "b": np.array(truths)[b]}
+
+    frame = pl.DataFrame(columns(["01", "2", "2.5"], ["no", "yes"])).with_columns(y=NEAR + k * 3 + b)
+    model = train(frame, settings=TINY, categorical=["k", "b"]).model
+    for others in (["1", "2", "2.5"], ["N", "Y"]), (["1.0", "2.0", "2.5"], ["False", "true"]):
+        found, _ = run(model, columns(*others))
+        np.testing.assert_allclose(found, model.predict(pl.DataFrame(columns(*others))), rtol=1e-5)
+        np.testing.assert_allclose(found, model.predict(frame), rtol=1e-5)

@@ -11,8 +11,9 @@ import pytest
 
 import vecprop as vp
 from helpers import assert_same, cases
-from vecprop.estimators import MLPClassifier, MLPRegressor, training
+from vecprop.estimators import MLPClassifier, MLPRegressor, PackRegressor, training
 from vecprop.inspection.diagnosis import Diagnosis, Finding, diagnose
+from vecprop.inspection.diagnosis_checks import still_falling
 from vecprop.inspection.diagnosis_evidence import evidence_of
 
 Descent, Network = vp.GradientDescent, vp.Network
@@ -295,6 +296,13 @@ def test_l_bfgs_has_no_learning_rate_to_change():
     assert advice[0] == "more epochs." and "learning rate" in advice[1]
 
 
+def test_a_pack_is_advised_nothing_that_it_chooses_by_itself():
+    X, Y = surface(100, 0)
+    findings = [*diagnose(PackRegressor(random_state=0).fit(X[:, :20].T, Y[0, 20:40]))]
+    assert findings and not [f for f in findings if re.search(r"rate|l2|alpha|dropout|units|epochs", f.advice)]
+    assert "→" not in str(replace(findings[0], advice=""))
+
+
 # --- what is measured ---------------------------------------------------------------------------------------
 
 
@@ -341,6 +349,30 @@ def test_a_few_epochs_are_not_judged_by_their_cost():
     X, Y = vp.datasets.circles()
     for epochs in (1, 2):
         assert not diagnose(fit(Network((2, 1)), X, Y, Descent(0.1), epochs, 0))
+
+
+def test_a_cost_above_its_first_is_not_said_to_fall_from_it():
+    evidence = replace(evidence_of(TROUBLES["still_falling"](0)), stopped="epochs")
+    falling = np.linspace(4.0, 2.7, 12)
+    for first, found in ((5.0, True), (2.3, False)):
+        costs = np.concatenate([[first], falling])
+        assert (still_falling(replace(evidence, costs=costs, watched=costs), set()) is not None) == found
+
+
+def test_costs_and_baselines_have_the_weights_of_training():
+    """Integer weights are as many copies; those of classes are weights, too."""
+    X, Y = vp.datasets.moons(m=60, seed=0)
+    w = np.arange(60) % 4
+    net, more = vp.Network((2, 3, 1)), {"epochs": 20, "optimizer": Descent(0.1)}
+    weighted = vp.fit(net, X, Y, sample_weight=w, **more)
+    copies = vp.fit(net, X.repeat(w, axis=1), Y.repeat(w, axis=1), **more)
+    one, other = (diagnose(result).numbers for result in (weighted, copies))
+    for name in ("training cost", "baseline, the cost of predicting the mean"):
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
+    by_network = vp.fit(net, X, Y, sample_weight=np.stack([np.ones(60), w]), seed=(0, 0), **more)
+    assert evidence_of(by_network.member(1)).training.cost == evidence_of(weighted).training.cost
+    balanced = evidence_of(vp.fit(net, X[:, Y[0] + w > 0], Y[:, Y[0] + w > 0], class_weight="balanced", **more))
+    np.testing.assert_allclose(balanced.baseline, np.log(2), rtol=1e-6)
 
 
 # --- what can be given --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from vecprop.data.streaming import examples as streamed
 from vecprop.estimators import large_data
 from vecprop.tabular import large_tables, training
 from vecprop.tabular.preparation import learn
+from vecprop.tabular.report import concluded
 
 pytestmark = pytest.mark.reliability
 
@@ -189,6 +190,7 @@ def test_a_pack_of_a_table_in_its_file(tmp_path, monkeypatch):
     monkeypatch.setattr(streamed, "SMALL", 0)
     trained = tabular.train(tabular.plan(tabular.scan(path), "c"))
     assert [len(weights) for _, weights in trained.model.estimator.found_] == [1, 1, 1, 1]
+    assert "then trained on all" not in concluded(trained)
     assert trained.notes[0].startswith("one network of each kind: several would each read the file")
     assert trained.scores["network"]["accuracy"] > 0.8 > trained.scores["linear"]["accuracy"]
     vp.save(tmp_path / "m", trained.model)

@@ -390,6 +390,9 @@ FLAG = [x > 0 for x in X]
     (None, lambda i: int(FLAG[i]), [lambda i: "ny"[FLAG[i]], lambda i: f"{int(FLAG[i])},0", lambda i: FLAG[i]]),
     (None, lambda i: 1000 * (1 + FLAG[i]), [lambda i: f"{1 + FLAG[i]},000", lambda i: f"{1 + FLAG[i]}e3"]),
     ("regression", lambda i: FLAG[i], [lambda i: "ny"[FLAG[i]], lambda i: int(FLAG[i])]),
+    ("classification", lambda i: f"{1.5 * (1 + FLAG[i])}", [lambda i: ("1.50", 3)[FLAG[i]]]),
+    (None, lambda i: ("001", "002")[FLAG[i]], [lambda i: 1 + FLAG[i]]),
+    (None, lambda i: ("no", "yes")[FLAG[i]], [lambda i: FLAG[i], lambda i: ("N", "Y")[FLAG[i]]]),
     (None, lambda i: f"{X[i]:.3f}", [lambda i: f"{X[i]:.3f}".replace(".", ","), lambda i: f"{X[i]:.3f} %"]),
 )
 def test_a_target_is_read_however_another_file_writes_it(task, cell, others, file):
@@ -418,11 +421,11 @@ def test_numbers_and_dates_may_stand_for_missing_values_whatever_file_they_are_i
     """999 in a whole column, in one of decimals, or a day as a time of midnight."""
     day = [datetime.date(1900, 1, 1) if i % 4 == 0 else datetime.date(2020, 1, 1 + i % 28) for i in range(60)]
     age = [999 if i % 5 == 0 else i % 37 for i in range(60)]
-    columns = {"age": age, "f": [float(a) for a in age], "g": pl.Series([a + 0.9 for a in age], dtype=pl.Float32)}
+    columns = {"age": age, "f": [float(a) for a in age], "g=h": pl.Series([a + 0.9 for a in age], dtype=pl.Float32)}
     frame = pl.DataFrame({**columns, "day": day, "at": pl.Series(day).cast(pl.Datetime), "y": X[:60]})
     frame.write_parquet(parquet := tmp_path / "t.parquet")
-    texts = ("999", "g=999.9", "day=1900-01-01", "at=1900-01-01")
-    wanted = {"age": 12, "f": 12, "g": 12, "day": 15, "at": 15}
+    texts = ("999", "g=h=999.9", "day=1900-01-01", "at=1900-01-01")
+    wanted = {"age": 12, "f": 12, "g=h": 12, "day": 15, "at": 15}
     csv = file(frame.write_csv())
     for data in (frame, frame.to_pandas(), csv, parquet, tabular.scan(parquet)):
         trained = train(data, missing=texts)
@@ -447,6 +450,13 @@ def test_a_date_is_a_date_whatever_file_it_comes_from(file, tmp_path):
     for form in ("%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%Y-%m-%dT%H:%M:%SZ"):
         path = file(lines("d", lambda i, form=form: f"{frame['d'][i]:{form}}", 60))
         np.testing.assert_array_equal(model.predict(path), model.predict(frame))
+    # as categories, too, and times of the day
+    several = frame.with_columns(d=pl.col("d").dt.date(), at=pl.col("d"), t=pl.col("d").dt.time())
+    forms = (several, file(several.write_csv()), several.with_columns(pl.col("d").cast(pl.Datetime)).to_pandas())
+    for given in forms:
+        model = train(given, categorical=["d", "at", "t"]).model
+        for other in forms:
+            np.testing.assert_array_equal(model.predict(other), model.predict(given))
     # numbers such as 20200131, with a type or without
     frame = frame.with_columns(frame["d"].dt.strftime("%Y%m%d").cast(pl.Int64))
     frame.write_parquet(parquet := tmp_path / "t.parquet")
@@ -554,6 +564,7 @@ def test_what_training_did_not_have_is_said(file, tmp_path):
     model, without = train(with_unit).model, train(pl.DataFrame({"a": X, "y": X})).model
     assert "in lb, and in training it was in kg" in model.prepare(pl.DataFrame({"a": ["1 lb"]})).notes()[0]
     assert "without a unit, and in training it was in kg" in model.prepare(pl.DataFrame({"a": [1.0]})).notes()[0]
+    assert "unit" not in str(model.prepare(pl.DataFrame({"a": ["", "-"]})).notes())
     assert "in %, and in training it was without a unit" in without.prepare(pl.DataFrame({"a": ["1 %"]})).notes()[0]
     model = train(pl.DataFrame({"a": X, "b": [i % 2 for i in range(M)], "y": X})).model
     assert model.prepare(pl.DataFrame({"a": [0.5], "b": [2]})).notes() == [

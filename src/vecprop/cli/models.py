@@ -3,6 +3,7 @@
 A command imports its code when it runs, so that --help is quick.
 """
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -121,10 +122,11 @@ def train(
     first = not distributed or tables.join()
     quiet = quiet or not first
     say = (lambda _: None) if quiet else note if json else typer.echo
+    file_format = replace(file_format, missing=None)  # the model keeps them
     with pictures.drawing(first) as draw:
-        table = tables.read(data, replace(file_format, missing=None), target or (), stream)
+        table = tables.read(data, file_format, target or (), stream)
         plan = tables.plan(table, target or (), task, choices)
-        report = tables.train(plan, settings, folder, say, not quiet, draw if first else None)
+        report = tables.train(plan, settings, folder, file_format, say, not quiet, draw if first else None)
     if json and not quiet:
         print_json(report)
 
@@ -221,4 +223,4 @@ def sample(
     writing.check_table_ending(out)
     writing.check_file(out, (), lambda _: False, force)
     write_atomically(out, tables.frame_bytes(houses(rows, seed), out))
-    typer.echo(f"wrote {rows} houses to {out}\nnext: vecprop train {out} --target price")
+    typer.echo(f"wrote {rows} houses to {out}\nnext: vecprop train {shlex.quote(str(out))} --target price")

@@ -6,7 +6,7 @@ typer reads the annotations at run time, and its older versions do not know `str
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -57,6 +57,23 @@ class FileFormat:
         option('A text that stands for a missing value, or COLUMN=TEXT; "" for empty cells alone.', metavar="TEXT"),
     ] = None
     date_format: Annotated[Names, option("Of dates, such as %d/%m/%Y, or COLUMN=FORMAT.", metavar="FORMAT")] = None
+
+    @property
+    def words(self) -> list[str]:
+        """The options that were given, as words of a command.
+
+        >>> FileFormat(header=False, skip=2, missing=["?", "a=9"]).words
+        ['--no-header', '--skip', '2', '--missing', '?', '--missing', 'a=9']
+        """
+        words = []
+        for field in fields(self):
+            name, value = field.name.replace("_", "-"), getattr(self, field.name)
+            if isinstance(value, bool):
+                words.append(f"--{'' if value else 'no-'}{name}")
+            elif value != field.default:
+                values = value if isinstance(value, list) else [value]
+                words += [word for one in values for word in (f"--{name}", str(one))]
+        return words
 
 
 @dataclass(frozen=True)

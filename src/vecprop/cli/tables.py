@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -28,7 +29,7 @@ from vecprop.export.onnx_export import export_onnx
 from vecprop.tabular import Choices, Settings, Spelling, Table, TableModel, Trained
 from vecprop.tabular.model import leading, networks_of
 from vecprop.tabular.preparation import Plan, units
-from vecprop.tabular.report import as_json, concluded, described, score_table
+from vecprop.tabular.report import as_json, blank_lines, concluded, described, score_table
 from vecprop.tabular.scores import scores
 from vecprop.tabular.targets import as_kind
 from vecprop.tabular.training import EPOCHS, ITERATIONS, constant
@@ -126,7 +127,13 @@ def plan(table: Table, targets: Sequence[str], task: str | None, choices: Choice
 
 
 def train(
-    plan: Plan, settings: Settings, folder: Path, say: Say, show_progress: bool, draw: pictures.Draw | None
+    plan: Plan,
+    settings: Settings,
+    folder: Path,
+    file_format: FileFormat,
+    say: Say,
+    show_progress: bool,
+    draw: pictures.Draw | None,
 ) -> dict[str, Any]:
     """Train, write the files unless `draw` is None, and return the report; `say` prints messages."""
     say(described(plan))
@@ -141,7 +148,8 @@ def train(
         return report
     for path in _write(folder, trained, report, draw):
         say(f"wrote {path}")
-    say(f"next: vecprop predict {folder} {plan.table.source} -o predictions.csv")
+    words = ["vecprop", "predict", str(folder), plan.table.source, *file_format.words, "-o", "predictions.csv"]
+    say(f"next: {shlex.join(words)}")
     return report
 
 
@@ -155,7 +163,8 @@ def _train(plan: Plan, settings: Settings, say: Say, show_progress: bool) -> Tra
                 return tabular.train(plan, settings, [lambda _, history: bar.update(len(history["cost"]), history)])
         except KeyboardInterrupt:
             saved = f"; the checkpoint {settings.checkpoint} has what was reached: go on from it with --resume"
-            raise Interrupted(f"interrupted{saved if settings.checkpoint else ''}", signals.exit_code()) from None
+            there = settings.checkpoint and Path(settings.checkpoint).exists()  # not before the first epoch
+            raise Interrupted(f"interrupted{saved if there else ''}", signals.exit_code()) from None
 
 
 def _write(folder: Path, trained: Trained, report: dict[str, Any], draw: pictures.Draw) -> list[Path]:
@@ -208,7 +217,7 @@ def predict(model: TableModel, table: Table, wanted: Wanted, say: Say | None) ->
             f"--keep: {min(twice)!r} is the name of a prediction, too; rename the column of {table.source}"
         )
     say = say or (lambda _: None)
-    for line in prepared.notes():
+    for line in [*blank_lines(table), *prepared.notes()]:
         say(line)
     for name, values in found.items():
         if values.dtype.kind == "f" and (count := int((~np.isfinite(values)).sum())):
@@ -253,9 +262,9 @@ def evaluate(model: TableModel, table: Table, say: Say) -> tuple[str, dict[str, 
     if unlabelled:
         say(f"{unlabelled} row{'s' * (unlabelled > 1)} without a target left out")
     prepared, target = model.prepare(table), model.target
-    y = target.values(table)
+    y = model.truth(table)
     remarks = [] if model.classes else units(as_kind(table, target.name, "number", target.decimal), [target])
-    for line in [*prepared.notes(), *remarks]:
+    for line in [*blank_lines(table), *prepared.notes(), *remarks]:
         say(line)
     if unseen := sorted({*y.tolist()} - {*model.classes}) if model.classes else []:
         count = int(np.isin(y, unseen).sum())

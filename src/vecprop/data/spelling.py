@@ -125,20 +125,30 @@ def markers_of(spelling: Spelling, name: str, names: Collection[str] = (), targe
 
 def said_markers(spelling: Spelling, name: str, names: Collection[str]) -> frozenset[str]:
     """Return the user's texts, in lower case, for a missing value in a column: its own, and those for all."""
-    split = [(entry.partition("="), entry) for entry in spelling.missing]
-    columns = [(column, text) if column in names else (name, entry) for (column, _, text), entry in split]
-    return frozenset(text.strip().lower() for column, text in columns if column == name)
+    split = [column_and_text(entry, names) for entry in spelling.missing]
+    return frozenset(text.strip().lower() for column, text in split if column in (None, name))
+
+
+def column_and_text(entry: str, names: Collection[str]) -> tuple[str | None, str]:
+    """Return column and text of COLUMN=TEXT, None and the whole entry if it begins with no column; both may have =.
+
+    >>> column_and_text("sex=f=9", ["sex=f"]), column_and_text("sex=9", ["age"])
+    (('sex=f', '9'), (None, 'sex=9'))
+    """
+    ends = [k for k, sign in enumerate(entry) if sign == "=" and entry[:k] in names]
+    return (entry[: ends[-1]], entry[ends[-1] + 1 :]) if ends else (None, entry)
 
 
 def format_of(spelling: Spelling, name: str, names: Collection[str]) -> tuple[str | None, bool]:
     """Return the date format for a column or None, and whether it names this very column."""
-    own = [entry.removeprefix(f"{name}=") for entry in spelling.date_format if entry.startswith(f"{name}=")]
+    split = [column_and_text(entry, names) for entry in spelling.date_format]
+    own = [form for column, form in split if column == name]
     return next(reversed(own or general_formats(spelling, names)), None), bool(own)
 
 
 def general_formats(spelling: Spelling, names: Collection[str]) -> list[str]:
     """Return the date formats that name no column."""
-    return [entry for entry in spelling.date_format if entry.partition("=")[0] not in names]
+    return [entry for entry in spelling.date_format if column_and_text(entry, names)[0] is None]
 
 
 def check_spelling(value: Any) -> Spelling:

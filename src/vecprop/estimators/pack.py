@@ -216,7 +216,8 @@ class Pack(BaseEstimator):
         of_groups = np.split(weights, np.cumsum([len(P) for P in found])[:-1])
         groups = [group._replace(weights=own) for group, own in zip(groups, of_groups, strict=True)]
         self.found_ = [(group.name, group.weights.tolist()) for group in groups]
-        if self.refit and not validation.in_file and self.stopped_ != "interrupted":
+        self._went_on = self.refit and not validation.in_file and self.stopped_ != "interrupted"
+        if self._went_on:
             parts, w = (training, validation), None
             if any(part.w is not None for part in parts):  # weights that only one part has are 1 for the other
                 w = np.concatenate([np.ones(part.n) if part.w is None else part.w for part in parts])

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from vecprop.backend.contract import to_host
+from vecprop.data.dataset import is_number
+from vecprop.data.spelling import TRUTH, exact, label
 from vecprop.export.onnx_graph import ML_DOMAIN, OnnxGraph, Port
-from vecprop.tabular.encoders import DAYS_OF_A_YEAR, Boolean, Category, Column, Date, Number
+from vecprop.tabular.encoders import DAYS_OF_A_YEAR, Boolean, Category, Column, Date, Number, same_as
 from vecprop.tabular.model import TableModel
 
 _OWN_NAMES = ("label", "probabilities", "prediction")  # of the outputs
@@ -76,14 +78,15 @@ def _number(graph: OnnxGraph, column: Number, value: str) -> str:
 
 def _category(graph: OnnxGraph, column: Category, value: str) -> str:
     """Add a feature for each category, 1 where the text belongs to it, and its means; unknown texts have none."""
-    names = [*column.categories, *column.other, *([""] if column.flag else [])]
+    names = [*column.categories, *column.other]
+    codes = _usual_spellings(names) | ({"": len(names)} if column.flag else {})
     code = graph.add(
         "LabelEncoder",
         value,
         domain=ML_DOMAIN,
-        keys_strings=names,
-        values_int64s=list(range(len(names))),
-        default_int64=len(names),
+        keys_strings=list(codes),
+        values_int64s=list(codes.values()),
+        default_int64=len(column.places) - 1,
     )
     place = graph.add("Gather", graph.constant(f"places_of_{value}", np.array(column.places)), code)
     shared = np.arange(len(column.features) - len(column.means), dtype=np.int64)[np.newaxis]
@@ -91,6 +94,20 @@ def _category(graph: OnnxGraph, column: Category, value: str) -> str:
     for k, row in enumerate(column.means):
         features.append(graph.add("Gather", graph.real(f"means{k}_of_{value}", [*row, 0.0], np.float64), code))
     return graph.joined(features)
+
+
+def _usual_spellings(names: list[str]) -> dict[str, int]:
+    """Return text -> index of the categories, and of the same numbers or truths as programs write them.
+
+    >>> _usual_spellings(["01", "2.5"]), _usual_spellings(["a", "1"])
+    ({'01': 0, '2.5': 1, '1': 0, '1.0': 0}, {'a': 0, '1': 1})
+    """
+    codes, key = {name: code for code, name in enumerate(names)}, same_as(names)
+    known = {key(name): code for name, code in codes.items()}
+    numbers = [float(exact(name)) for name in names if is_number(name)]
+    truths = [text for word in sorted(TRUTH) for text in (word, word.title(), word.upper())]
+    others = (*map(label, numbers), *map(str, numbers), *truths)
+    return codes | {text: known[key(text)] for text in others if text not in codes and key(text) in known}
 
 
 def _date(graph: OnnxGraph, column: Date, value: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from vecprop.inspection.diagnosis_checks import CHECKS, Found
 from vecprop.inspection.diagnosis_evidence import Evidence, evidence_of
 from vecprop.training.results import FitResult, lowest
-from vecprop.utils.advice import ESTIMATOR, FIT, SCALED, Advice
+from vecprop.utils.advice import ESTIMATOR, FIT, PACK, SCALED, Advice
 from vecprop.utils.errors import DivergenceError
 
 _WIDTH = 100  # characters in a line of the text
@@ -45,7 +45,8 @@ class Finding:
     def __str__(self) -> str:
         text = textwrap.fill(f"{self.name}: {self.message}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
         indent = " " * 6
-        return f"{text}\n" + textwrap.fill(f"→ {self.advice}", _WIDTH, initial_indent=indent, subsequent_indent=indent)
+        advice = textwrap.fill(f"→ {self.advice}", _WIDTH, initial_indent=indent, subsequent_indent=indent)
+        return f"{text}\n{advice}" if self.advice else text
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,9 @@ def diagnose(result: Any) -> Diagnosis:
                 found[check.__name__] = trouble
     # an estimator's divergence is a ValueError, too
     words = ESTIMATOR if result is not given or isinstance(given, ValueError) else FIT
-    is_pack = hasattr(getattr(given, "pack_", given), "leading_")  # whose maps scale
-    if evidence.standardized or is_pack or getattr(given, "scale", None) == "standard":
+    if hasattr(getattr(given, "pack_", given), "leading_"):
+        words = PACK
+    elif evidence.standardized or getattr(given, "scale", None) == "standard":
         words = {**words, **SCALED}
     if len(evidence.costs) and np.isnan(evidence.rate):  # of L-BFGS
         words = {**words, "learning_rate": None}

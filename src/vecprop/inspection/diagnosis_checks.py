@@ -4,6 +4,7 @@ They run in the order of `CHECKS`, causes before effects, and each is given the 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -334,7 +335,7 @@ def still_falling(e: Evidence, found: set[str]) -> Found | None:
     fall, falls = _fall(costs)
     end = float(costs[-1])
     e.numbers["fall of the cost in the last third / cost"] = fall / end
-    if not (falls and _fall(e.costs)[1]) or e.learned > _LEARNED:
+    if not (falls and _fall(e.costs)[1] and end < costs[0]) or e.learned > _LEARNED:
         return None
     begun = _has_only_begun(costs)
     rate = f"a {{learning_rate}} 10 times larger{_now(e)}{{or_adam}}"
@@ -410,11 +411,12 @@ def high_variance(e: Evidence, found: set[str]) -> Found | None:
     """
     if e.training is None or e.validation is None or not np.isfinite(e.baseline):
         return None
-    J, J_held_out = e.training.cost, e.validation.cost
-    gap = (J_held_out - J) / e.baseline
-    error = np.sqrt(sum(p.losses.var() / len(p.losses) for p in (e.training, e.validation))) / e.baseline
+    training = e.training if e.validation.w is not None else replace(e.training, w=None)  # class weights are not its
+    J, J_held_out, baseline = training.cost, e.validation.cost, training.baseline
+    gap = (J_held_out - J) / baseline
+    error = np.sqrt(sum(p.losses.var() / len(p.losses) for p in (training, e.validation))) / baseline
     lowest = float(np.nanmin(e.watched)) if len(e.watched) else float("nan")
-    rise = 0.0 if e.keeps_best or not len(e.watched) else float(e.watched[-1] - lowest) / e.baseline
+    rise = 0.0 if e.keeps_best or not len(e.watched) else float(e.watched[-1] - lowest) / baseline
     e.numbers.update({"validation cost": J_held_out, "(validation - training cost) / baseline": float(gap)})
     rising = rise > _RISE and gap > _RISE
     if not (gap > _GAP or rising) or gap < _CHANCE * error or "different_data" in found:
@@ -423,7 +425,7 @@ def high_variance(e: Evidence, found: set[str]) -> Found | None:
     since = f", and has risen from {lowest:.3g} since epoch {epoch}" if rising else ""
     return (
         f"the validation cost is {J_held_out:.3g}, the training cost {J:.3g}{since} (predicting the mean costs "
-        f"{e.baseline:.3g}): the network has learned what is special about its training examples.",
+        f"{baseline:.3g}): the network has learned what is special about its training examples.",
         {"training cost": J, "validation cost": J_held_out, "gap": float(gap), "rise": rise, "epoch": epoch},
         "{patience}; " * (not e.keeps_best) + "{l2:…}; {dropout:…}; more examples; fewer {units}",
     )

@@ -27,11 +27,26 @@ class Part:
     Z: list[Any]  # None, Z_1, …, Z_L
     A: list[Floats]  # X, A_1, …, A_L
     losses: Floats  # (m,)
+    w: Floats | None  # (m,), the weights
 
     @property
     def cost(self) -> float:
         """The mean loss, without penalties."""
-        return float(self.losses.mean())
+        return float(np.average(self.losses, weights=self.w))
+
+    @property
+    def baseline(self) -> float:
+        """The cost of predicting the mean of the targets, for classes their shares; NaN if unknown or 0."""
+        loss, Y, J = self.net.loss, self.Y, np.nan
+        mean = np.average(Y, axis=1, weights=self.w, keepdims=True)
+        p, q = np.clip(mean, 1e-300, 1.0), np.clip(1 - mean, 1e-300, 1.0)
+        if isinstance(loss, SquaredError):
+            J = 0.5 * np.average(((Y - mean) ** 2).sum(axis=0), weights=self.w)
+        elif isinstance(loss, CrossEntropy):
+            J = -(mean * np.log(p)).sum()
+        elif isinstance(loss, BinaryCrossEntropy):
+            J = -(mean * np.log(p) + (1 - mean) * np.log(q)).sum()
+        return float(J) if J > 0 else float("nan")
 
 
 @dataclass(frozen=True)
@@ -52,19 +67,8 @@ class Evidence:
 
     @property
     def baseline(self) -> float:
-        """The cost of predicting the mean of the training targets, for classes their shares; NaN if unknown or 0."""
-        if self.training is None:
-            return float("nan")
-        loss, Y, J = self.training.net.loss, self.training.Y, np.nan
-        mean = Y.mean(axis=1, keepdims=True)
-        p, q = np.clip(mean, 1e-300, 1.0), np.clip(1 - mean, 1e-300, 1.0)
-        if isinstance(loss, SquaredError):
-            J = 0.5 * ((Y - mean) ** 2).sum(axis=0).mean()
-        elif isinstance(loss, CrossEntropy):
-            J = -(mean * np.log(p)).sum()
-        elif isinstance(loss, BinaryCrossEntropy):
-            J = -(mean * np.log(p) + (1 - mean) * np.log(q)).sum()
-        return float(J) if J > 0 else float("nan")
+        """The cost of predicting the mean of the training targets; NaN if unknown."""
+        return float("nan") if self.training is None else self.training.baseline
 
     @property
     def learned(self) -> float:
@@ -76,7 +80,7 @@ class Evidence:
         if self.training is None:
             return float("nan")
         loss, losses, Y = self.training.net.loss, self.training.losses, self.training.Y
-        share = 1 - losses.mean() / self.baseline
+        share = 1 - self.training.cost / self.baseline
         rows = np.concatenate([1 - Y, Y]) if isinstance(loss, BinaryCrossEntropy) and len(Y) == 1 else Y
         if isinstance(loss, SquaredError) or len(rows) < 2 or not np.allclose(rows.sum(axis=0), 1):
             return float(share)
@@ -99,13 +103,14 @@ def evidence_of(run: FitResult | DivergenceError) -> Evidence:
     def column(key: str, default: Any = ()) -> Floats:
         return np.asarray(history.get(key, default), dtype=np.float64)
 
-    def part(X: Any, Y: Any) -> Part | None:
+    def part(X: Any, Y: Any, w: Any) -> Part | None:
         if X is None:
             return None
         X, Y = X.astype(np.float64), Y.astype(np.float64)
         with np.errstate(all="ignore"):
             Z, A = propagation.forward(net, layers, X)
-            return Part(net, X, Y, Z, A, net.loss.values(np, net.output, Z[-1], A[-1], Y).sum(axis=0))
+            losses = net.loss.values(np, net.output, Z[-1], A[-1], Y).sum(axis=0)
+            return Part(net, X, Y, Z, A, losses, None if w is None or not w.any() else w.astype(np.float64))
 
     costs = column("cost")
     return Evidence(
@@ -117,6 +122,6 @@ def evidence_of(run: FitResult | DivergenceError) -> Evidence:
         getattr(run, "stopped", "divergence"),
         isinstance(run.state.given_back, Best),
         run.state.scale is not None,
-        part(sample.X, sample.Y) if sample else None,
-        part(sample.X_validation, sample.Y_validation) if sample else None,
+        part(*sample[:3]) if sample else None,
+        part(*sample[3:]) if sample else None,
     )

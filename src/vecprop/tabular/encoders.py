@@ -1,5 +1,6 @@
 """Encoders, which turn a column into features; learned in training and kept with the model."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,6 +15,7 @@ from vecprop.data.tables import Table, first_rows
 from vecprop.tabular import column_stats
 
 DAYS_OF_A_YEAR = 365.2425
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)?(?:(?:^|[ T])(\d\d:\d\d)(?::(\d\d)(?:\.(\d*?)0*)?)?)?")
 
 
 class Found(NamedTuple):
@@ -191,13 +193,24 @@ def same_as(categories: Iterable[str]) -> Callable[[str], float | str]:
 
     >>> [same_as(["1", "2.0"])(text) for text in ("2.0", "01", "x")], same_as(["a"])("01")
     ([2.0, 1, 'x'], '01')
+    >>> key = same_as(["2024-01-31"])
+    >>> key("2024-01-31 00:00:00") == key("2024-01-31"), key("soon")
+    (True, 'soon')
     """
     given = list(categories)
     if given and all(map(is_number, given)):
         return lambda text: exact(text) if is_number(text) else text
     if given and all(text.lower() in TRUTH for text in given) and len({text.lower() in TRUE for text in given}) == 2:
         return lambda text: str(text.lower() in TRUE) if text.lower() in TRUTH else text
-    return str
+    return _moment if given and all(map(_MOMENT.fullmatch, given)) else str
+
+
+def _moment(text: str) -> str:
+    """Return a date or a time of the day in one form, whatever type or program has written it, other text as it is."""
+    if not (found := _MOMENT.fullmatch(text)):
+        return text
+    day, clock, second, part = found.groups("")
+    return f"{day} {clock or '00:00'}:{second or '00'}.{part}"
 
 
 @dataclass(frozen=True)
@@ -214,7 +227,6 @@ class Date:
     low: float | None = None  # the range in training, in days since 1970
     high: float | None = None
     kind: ClassVar[str] = "date"
-    otherwise: ClassVar[str] = "--date-format"
     filling: ClassVar[str] = "filled in with the median"
 
     @classmethod
@@ -232,6 +244,11 @@ class Date:
         """The names of the features."""
         parts = ["years"] * self.day + [f"{part} in the {c}" for c in self.circles for part in ("cos", "sin")]
         return [f"{self.name}: {part}" for part in parts + ["is missing"] * self.flag]
+
+    @property
+    def otherwise(self) -> str:
+        """The option that changes what the column is taken for: the format of dates that are texts."""
+        return "--date-format" if self.format else "--drop"
 
     @property
     def circles(self) -> dict[str, float]:

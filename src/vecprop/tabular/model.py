@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from vecprop.backend.contract import to_host
 from vecprop.data.tables import Table, table_of
+from vecprop.tabular.encoders import same_as
 from vecprop.tabular.preparation import Preparation, Prepared
 from vecprop.tabular.scores import scores
 from vecprop.tabular.targets import Target, labelled
@@ -79,7 +80,18 @@ class TableModel:
     def evaluate(self, data: Any) -> dict[str, float]:
         """Return name -> score on data that contain the target."""
         table = self.labelled(data)[0]
-        return scores(self.estimator, self.prepare(table).X, self.target.values(table))
+        return scores(self.estimator, self.prepare(table).X, self.truth(table))
+
+    def truth(self, table: Table) -> npt.NDArray[Any]:
+        """Return the targets (m,) of a table without gaps in them; other spellings of a class, as 3 of 3.0, are it."""
+        y, classes = self.target.values(table), self.classes
+        if not self.target.words:
+            return y
+        key = same_as(classes)
+        alike = {key(name): name for name in classes}
+        labels, places = np.unique(y, return_inverse=True)
+        found = [name if name in classes else alike.get(key(name), name) for name in labels.tolist()]
+        return np.array(found, dtype=str)[places]
 
     def labelled(self, data: Any) -> tuple[Table, int]:
         """Return a Table of the rows with a target, and the number of others. Arguments as in `prepare`."""
@@ -109,7 +121,8 @@ def networks_of(estimator: Any) -> list[str]:
         several = f"{estimator.n_networks} networks, averaged: each " if estimator.n_networks > 1 else ""
         return [f"{several}{estimator.network_}"]
     members = sum(len(group.weights) for group in estimator.groups_)
-    chosen = "chosen by the rows that told when to stop, then trained on all"
-    lines = [f"a pack: the weighted mean of {members} networks, {chosen}"]
+    then = ", then trained on all" * getattr(estimator, "_went_on", False)  # unknown of those of a file
+    chosen = f"{members} network{'s' * (members > 1)}, chosen by the rows that told when to stop{then}"
+    lines = [f"a pack: the weighted mean of {chosen}"]
     width = max(len(name) for name, _ in estimator.found_)
     return lines + [f"  {name.ljust(width)}  {'  '.join(f'{w:.2f}' for w in own)}" for name, own in estimator.found_]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from vecprop.data.spelling import Form, general_formats
+from vecprop.data.spelling import Form, column_and_text, general_formats
 from vecprop.data.tables import Table, first_rows, shown
 from vecprop.tabular.encoders import KINDS, Category, Column, Date, Found, Number, check_fields, fields_of
 from vecprop.tabular.kinds import Kind, find_kind, left_out
@@ -91,9 +91,9 @@ class Preparation:
         remarks, own = [], table.forms is not None
         if not own:
             table = self.spelled(table)
-            check_columns_said(table)
+            check_columns_said(table, self.missing)
             for form in table.spelling.date_format:
-                there = [column for column in self.columns if column.name == form.partition("=")[0]]
+                there = [column for column in self.columns if column.name == column_and_text(form, table.known)[0]]
                 if not any(isinstance(column, Date) for column in there or self.columns):
                     where = " in this column" if there else ""
                     raise ValueError(f"--date-format {form!r}: the model uses no dates{where}; leave it out")
@@ -164,10 +164,14 @@ def units(table: Table, columns: Sequence[Number | Target]) -> list[str]:
     lines = []
     for column in columns:
         unit = (table.forms or {}).get(column.name, Form("number")).unit
-        if unit != column.unit:
+        if unit != column.unit and not _is_empty(table, column.name):
             now, then = (f"in {one}" if one else "without a unit" for one in (unit, column.unit))
             lines.append(f"{column.name}: {now}, and in training it was {then}; taken as it stands")
     return lines
+
+
+def _is_empty(table: Table, name: str) -> bool:
+    return all(series.null_count() == len(series) for series in table.parts(name))
 
 
 _Names = Annotated[Sequence[str], partial(check_texts, of="names of columns")]
@@ -207,12 +211,17 @@ def check_annotated(settings: Any) -> None:
                 check(value, f.name)
 
 
-def check_columns_said(table: Table) -> None:
-    """Raise ValueError for COLUMN=TEXT and COLUMN=FORMAT with a column that is not there, or two formats for all."""
+def check_columns_said(table: Table, of_training: Sequence[str] = ()) -> None:
+    """Raise ValueError for COLUMN=TEXT and COLUMN=FORMAT with a column that is not there, or two formats for all.
+
+    What was said `of_training` may name columns that a new file lacks, such as the target.
+    """
     said = table.spelling
     names = {name.lower() for name in table.names}
     for option, entries in (("--missing", said.missing), ("--date-format", said.date_format)):
-        for column in (entry.partition("=")[0] for entry in entries if "=" in entry):
+        said_now = [entry for entry in entries if "=" in entry and entry not in of_training]
+        unknown = [entry for entry in said_now if column_and_text(entry, table.known)[0] is None]
+        for column in (entry.partition("=")[0] for entry in unknown):
             # a text for a missing value may have = in it
             like = get_close_matches(column.lower(), names, cutoff=0.75) if option == "--missing" else "%" not in column
             if like and column not in table.unusable:
@@ -289,7 +298,7 @@ def learn(table: Table, kinds: Mapping[str, Kind], choices: Choices) -> Preparat
     for name, (kind, reason) in kinds.items():
         if kind == "left out":
             left_out[name] = reason
-        elif all(series.null_count() == len(series) for series in table.parts(name)):
+        elif _is_empty(table, name):
             left_out[name] = "it has no values among the training examples"
         elif kind == "category":
             columns.append(Category.learn(table, name, choices.most_categories))

@@ -30,12 +30,19 @@ _OPTIONS: Words = {
 }
 OF_NETWORKS: Words = {**ESTIMATOR, **SCALED, **_OPTIONS}
 OF_LINEAR: Words = {**ESTIMATOR, **SCALED, **dict.fromkeys(_OPTIONS)}  # a linear model has none of them
+OF_PACK: Words = {**OF_LINEAR, **{name: _OPTIONS[name] for name in ("seeds", "new_seed", "new_split")}}
 
 
 def about_classes(
-    classes: npt.NDArray[Any], y: npt.NDArray[Any], y_test: npt.NDArray[Any], predicted: npt.NDArray[Any]
+    classes: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    y_test: npt.NDArray[Any],
+    predicted: npt.NDArray[Any],
+    weighted: bool = False,
 ) -> list[str]:
     """Return notes on rare, untested and never predicted classes; the arrays are indices of classes.
+
+    If they are `weighted` already, no weights are advised.
 
     >>> about_classes(np.array(["a", "b"]), np.array([0] * 99 + [1]), np.array([0, 0]), np.array([0, 0]))
     ["class 'b' has 1 row to learn from", "class 'b' is not among the test rows: no score says anything of it"]
@@ -45,9 +52,10 @@ def about_classes(
     few, untested = known <= _RARE_ROWS, test == 0
     rare = ~few & (known < _RARE * known.sum())
     them = "it" if untested.sum() == 1 else "them"
+    balance = "" if weighted else ": --balance gives all classes the same weight"
     notes = [
         *((known == n, "has", "have each", f"{n} row{'s' * (n != 1)} to learn from") for n in range(_RARE_ROWS + 1)),
-        (rare, "has", "have each", "less than 2 % of the rows: --balance gives all classes the same weight"),
+        (rare, "has", "have each", f"less than 2 % of the rows{balance}"),
         (untested, "is", "are", f"not among the test rows: no score says anything of {them}"),
         (~untested & (found == 0), "is", "are", "never predicted for a test row"),
     ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vecprop.data.tables import Table
 from vecprop.tabular.model import leading, networks_of
 from vecprop.tabular.preparation import Plan
 from vecprop.tabular.scores import SCORES
@@ -22,14 +23,17 @@ def described(plan: Plan) -> str:
     delimiter = "tabs" if table.delimiter == "\t" else repr(table.delimiter)
     csv = f"CSV with {delimiter}{'' if table.header else ', without a header'}"
     how = {"parquet": "Parquet", "arrow": "Arrow", "npy": "array", "frame": "data frame"}.get(table.kind, csv)
-    lines = [f"{table.source}: {how}, {len(table)} rows, {len(table.names)} columns"]
-    if table.blank:
-        lines.append(f"{table.blank} lines without any value left out")
+    lines = [f"{table.source}: {how}, {len(table)} rows, {len(table.names)} columns", *blank_lines(table)]
     if plan.unlabelled:
         lines.append(f"{plan.unlabelled} row{'s' * (plan.unlabelled > 1)} without a target left out")
     other = {"regression": "classification", "classification": "regression"}[target.task]
     otherwise = f" (--task {other} says otherwise)" if target.whole else ""
     return "\n".join([*lines, f"target {target.name}: {target.task}, since {target.reason}{otherwise}"])
+
+
+def blank_lines(table: Table) -> list[str]:
+    """Return a line on those that were left out of a file, since nothing stands in them, or none."""
+    return [f"{table.blank} line{'s' * (table.blank > 1)} without any value left out"] if table.blank else []
 
 
 def concluded(trained: Trained) -> str:
@@ -48,7 +52,7 @@ def concluded(trained: Trained) -> str:
     is_linear = trained.model.about["settings"]["linear"]  # then it is the network
     shown = {t: trained.scores[k] for k, t in _TITLES.items() if not (is_linear and k == "network")}
     lines = [
-        *linear_is_better(trained.scores),
+        *linear_is_better(trained.scores, trained.model.about["settings"]["class_weight"] is not None),
         *networks_of(estimator),
         f"trained on {learned} in {trained.seconds:.1f} s, {epochs} epochs ({ended})",
         "",
@@ -60,8 +64,10 @@ def concluded(trained: Trained) -> str:
     return "\n".join(lines)
 
 
-def linear_is_better(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+def linear_is_better(scores: Mapping[str, Mapping[str, float]], class_weights: bool = False) -> list[str]:
     """Return lines that recommend the linear model if it is better on the test rows, or say that none is any good.
+
+    After training with class weights, which move the probabilities on purpose, the balanced accuracy has to agree.
 
     >>> linear_is_better({"network": {"log_loss": 0.5}, "linear": {"log_loss": 0.4}})
     ['the linear model is better on the test rows (log loss 0.400 against 0.500): --linear delivers it', '']
@@ -69,15 +75,18 @@ def linear_is_better(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
     ['nothing was learned that holds for the test rows: the constant is the best there (log loss 0.300)', '']
     """
     name = "log_loss" if "log_loss" in scores["network"] else "root_mean_squared_error"
-    network, linear = scores["network"][name], scores["linear"][name]
-    constant = scores.get("constant", {}).get(name, np.inf)
-    if constant <= min(network, linear):
-        best = f"{SCORES[name][0]} {_number(name, constant)}"
+    signs = {name: 1} | ({"balanced_accuracy": -1} if class_weights else {})
+
+    def as_good(one: str, other: str) -> bool:
+        return all(sign * scores[one][score] <= sign * scores[other][score] for score, sign in signs.items())
+
+    if "constant" in scores and as_good("constant", "network") and as_good("constant", "linear"):
+        best = f"{SCORES[name][0]} {_number(name, scores['constant'][name])}"
         return [f"nothing was learned that holds for the test rows: the constant is the best there ({best})", ""]
-    if not linear < network:
+    if not as_good("linear", "network") or as_good("network", "linear"):
         return []
-    shown = f"{SCORES[name][0]} {_number(name, linear)} against {_number(name, network)}"
-    return [f"the linear model is better on the test rows ({shown}): --linear delivers it", ""]
+    shown = f"{_number(name, scores['linear'][name])} against {_number(name, scores['network'][name])}"
+    return [f"the linear model is better on the test rows ({SCORES[name][0]} {shown}): --linear delivers it", ""]
 
 
 def score_table(heading: str, columns: Mapping[str, Mapping[str, float]]) -> str:

@@ -22,7 +22,7 @@ from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Plan, Preparation, Prepared, check_annotated, learn
-from vecprop.tabular.remarks import OF_LINEAR, OF_NETWORKS, about_classes, disguised
+from vecprop.tabular.remarks import OF_LINEAR, OF_NETWORKS, OF_PACK, about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.training.checkpoint import check_every
 from vecprop.training.json_values import without_nan
@@ -210,7 +210,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
-    words = OF_LINEAR if settings.linear else OF_NETWORKS
+    words = OF_LINEAR if settings.linear else OF_NETWORKS if settings.of_one_kind else OF_PACK
     findings = tuple(replace(found, advice=said(found.advice, words=words)) for found in diagnosis)
     diagnosis = replace(diagnosis, findings=findings)
     of_this_run = ("callbacks", "checkpoint", "resume", "devices")
@@ -223,7 +223,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     }
     predicted = predictions(estimator, X_test)
     if classes is not None:  # the estimator was fitted to their indices
-        remarks += about_classes(classes, y_known, y_test, predicted)
+        remarks += about_classes(classes, y_known, y_test, predicted, settings.class_weight is not None)
         name_classes(estimator, classes)
         estimator.set_params(class_weight=settings.class_weight)
         y_test, predicted = classes[y_test], classes[predicted]
@@ -244,7 +244,7 @@ def _examples(
 
     y, classes = plan.target.coded(plan.table)
     weights = scaled_up(_weights(plan))
-    parts = split(y, plan.target.task, settings, masks=folder is not None)
+    parts = split(y, weights, plan.target.task, settings, masks=folder is not None)
     known = parts[0] | parts[1] if folder is not None else np.concatenate(parts[:2])
     targets = [(y[part], None if weights is None else weights[part]) for part in parts]
     preparation = learn(plan.table.take(known), plan.kinds, plan.choices)
@@ -330,20 +330,26 @@ def _some(part: _Examples, by_class: bool | None) -> _Examples:
     return _Examples(large.take(places).block(0, len(places)), part.y[places], w)
 
 
-def split(y: npt.NDArray[Any], task: str, settings: Settings, masks: bool = False) -> Sequence[npt.NDArray[Any]]:
-    """Return the rows for training, stopping and testing, or masks (m,); classes, in y (m,), keep their shares."""
+def split(
+    y: npt.NDArray[Any], weights: npt.NDArray[Any] | None, task: str, settings: Settings, masks: bool = False
+) -> Sequence[npt.NDArray[Any]]:
+    """Return the rows for training, stopping and testing, or masks (m,); classes, in y (m,), keep their shares.
+
+    No row of weight 0 is for stopping.
+    """
     groups = y if task == "classification" else None
     order = shuffled(len(y), random_streams.generator(settings.seed, _SPLIT))
     try:
         test = in_second_part(groups, settings.test_share, order)
         known = order[~test[order]]
         own = None if groups is None else groups[known]
-        stops = in_second_part(own, settings.validation_share, np.arange(len(known)))
+        of_known = None if weights is None else weights[known]
+        stops = in_second_part(own, settings.validation_share, np.arange(len(known)), of_known)
     except ValueError:
         if groups is None or np.bincount(groups).max() > 2:
             raise ValueError(
                 f"test_share {settings.test_share:g} of {len(y)} rows leaves none to learn from beside one "
-                "that tells when to stop; take a smaller one"
+                f"that tells when to stop{'' if weights is None else ', both with a weight'}; take a smaller one"
             ) from None
         raise ValueError(
             "target: no class has three rows or more; at least one has to: one row to learn from, one that tells when "

@@ -376,13 +376,14 @@ def _asked(plan: TrainingPlan, examples: PreparedData) -> dict[str, Any]:
             "checkpoint and resume need an optimizer that goes step by step; LBFGS keeps its memory in SciPy"
         )
     described = plan.spec.described()
+    X, Y, _, *held_out, _ = examples.sample
     return {  # in the order of comparison: the seed splits the data; from them and the weights patience follows
         "net": network_to_json(run.net),
         "backend": run.backend.name,
         "devices": run.backend.placement.devices,
         **{name: described[name] for name in ("dtype", "seed")},
         "the shape of X": [run.net.sizes[0], run.m],
-        "the values of X and Y": _digest_of_all(run.backend.placement.team, examples.sample),
+        "the values of X and Y": _digest_of_all(run.backend.placement.team, (X, Y, *held_out)),
         "sample_weight": None if w is None else _digest_of_all(run.backend.placement.team, [w]),
         **described,
         "batch_size": run.batch_size,

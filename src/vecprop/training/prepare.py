@@ -88,7 +88,7 @@ def prepare(spec: TrainingSpec, checked: Checked, given: GivenData, team: Team =
         data, held_out = _split(net, data, validation, team)
     if given.class_weight is not None:
         data = _with_class_weights(net, data, given.class_weight, team)
-    sample = Sample(*data.sample(), *(held_out.sample() if held_out is not None else (None, None)))
+    sample = Sample(*data.sample(), *(held_out.sample() if held_out is not None else (None, None, None)))
     scale = None
     if spec.standardize:
         own = _scale_of(checked, data, team) if given.scale is None else given.scale

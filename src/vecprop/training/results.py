@@ -103,12 +103,14 @@ class Start(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Some of the data for `vp.diagnose`: NumPy arrays with one example per column, X possibly by network."""
+    """Some of the data for `vp.diagnose`: NumPy arrays with one example per column, X and weights maybe by network."""
 
     X: npt.NDArray[Any]
     Y: npt.NDArray[Any]
+    w: npt.NDArray[Any] | None
     X_validation: npt.NDArray[Any] | None
     Y_validation: npt.NDArray[Any] | None
+    w_validation: npt.NDArray[Any] | None
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,8 @@ class FitResult:
             best = best._replace(cost=best.cost[k], epoch=best.epoch[k], improved=best.improved[k])
         net, sample = replace(self.net, loss=self.net.loss.member(k)), self.sample
         if sample is not None:
-            sample = Sample._make(a if a is None or a.ndim == 2 else a[k] for a in sample)
+            shared = (2, 2, 1) * 2  # dimensions of what all networks have
+            sample = Sample._make(a if a is None or a.ndim == n else a[k] for a, n in zip(sample, shared, strict=True))
         return replace(self, net=net, params=params, history=history, state=state._replace(best=best), sample=sample)
 
     def _require_stack(self, name: str) -> int:

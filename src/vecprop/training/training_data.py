@@ -143,9 +143,9 @@ class TrainingData:
             raise ValueError("standardize=True needs sample_weight of shape (m,): one scaling of X serves all networks")
         return input_scale(self.checked.xp, self.X, self.w)
 
-    def sample(self) -> tuple[Host, Host]:
-        """Return X and Y of some examples, evenly spread, on the host."""
-        return self._some(self.X), self._some(self.Y)
+    def sample(self) -> tuple[Host, Host, Host | None]:
+        """Return X, Y and the weights of some examples, evenly spread, on the host."""
+        return self._some(self.X), self._some(self.Y), None if self.w is None else self._some(self.w)
 
     def _some(self, array: Any) -> Host:
         return np.array(self.checked.backend.to_numpy(array[..., :: self._every] if self._every > 1 else array))
@@ -229,9 +229,13 @@ class SparseData(TrainingData):
     def input_scale(self) -> InputScale:
         raise ValueError("standardize=True subtracts the mean of every feature, which would make sparse X dense")
 
-    def sample(self) -> tuple[Host, Host]:
-        X = self.X.take(slice(None, None, max(self._every, self.X.dense_bytes // sparse.PART)))
-        return X, self._some(self.Y)
+    def sample(self) -> tuple[Host, Host, Host | None]:
+        w = None if self.w is None else self._some(self.w)
+        return self.X.take(slice(None, None, self._every)), self._some(self.Y), w
+
+    @property
+    def _every(self) -> int:
+        return max(super()._every, self.X.dense_bytes // sparse.PART)
 
     def part(self, places: npt.NDArray[np.int64]) -> Self:
         return self._of(self.X.subset(places), *self._chosen(places, self.Y, self.w))
@@ -302,7 +306,7 @@ class StreamedData(TrainingData):
         parts = ((X, w) for X, _, w in self.X.blocks(X=True, dtype="float64"))
         return InputScale(*(backend.asarray(a, dtype) for a in moments_of(parts).scale(np)))
 
-    def sample(self) -> tuple[Host, Host]:
+    def sample(self) -> tuple[Host, Host, Host | None]:
         return self.X.sample()
 
     def part(self, places: npt.NDArray[np.int64]) -> Self:

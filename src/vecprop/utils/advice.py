@@ -28,6 +28,11 @@ ESTIMATOR: Words = {
     "l2": "alpha",
 }
 SCALED: Words = {"standardize": None}  # for inputs that are scaled already
+PACK: Words = {  # which chooses all by itself but for its seed
+    **ESTIMATOR,
+    **dict.fromkeys(("init", "hidden", "activation", "batch_norm", "clip_norm", "l2", "dropout", "units", "layers")),
+    **dict.fromkeys(("learning_rate", "larger_batches", "epochs", "patience", "validation", "standardize")),
+}
 _NAMED = re.compile(r"\{(\w+)(?::([^}]*))?\}")  # {argument} or {argument:value} in a step
 _BETWEEN = re.compile(r"; (?![^()]*\))")  # steps; a semicolon in brackets is part of one
 
@@ -58,7 +63,7 @@ class Advice(str):
             for step in _BETWEEN.split(steps)
             if all(words.get(name, "") is not None for name, _ in _NAMED.findall(step))
         ]
-        self = super().__new__(cls, f"{before}{'; '.join(told)}{after}")
+        self = super().__new__(cls, f"{before}{'; '.join(told)}{after}" if told else before)
         self.parts = {"steps": steps, "words": words, "before": before, "after": after}
         return self
 

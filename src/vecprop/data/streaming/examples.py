@@ -258,16 +258,16 @@ class StreamedExamples:
                 self._require_finite(which, start, stop, out[:, start:stop])
         return out if which < 2 else out[0]
 
-    def sample(self) -> tuple[Host, Host]:
-        """Return X and Y of some examples, evenly spread."""
+    def sample(self) -> tuple[Host, Host, Host | None]:
+        """Return X, Y and the weights of some examples, evenly spread."""
         count = min(self.m, _SAMPLES)
         each = max(1, min(_IN_A_SAMPLE, WINDOW // (count * self.bytes_each)))
         starts = [self.m * i // count for i in range(count + 1)]
         ranges = [(start, min(start + each, end)) for start, end in pairwise(starts)]
-        X, Y, _ = self.buffers(sum(stop - start for start, stop in ranges))
-        self.fill((X, Y, None), ranges)
+        X, Y, w = self.buffers(sum(stop - start for start, stop in ranges))
+        self.fill((X, Y, w), ranges)
         self.largest = float(np.max(np.abs(X)))
-        return X, Y
+        return X, Y, w
 
 
 def labels_of(net: Network, Y: Host) -> npt.NDArray[np.int64]:
