@@ -45,7 +45,9 @@ def test_no_header(file):
     assert (table.names, table.header, len(table)) == (["column 0", "column 1"], False, 2)
     assert tabular.read(file("1,2\n3,4\n"), header=True).names == ["1", "2"]
     assert tabular.read(file("0,1\n3,4\n")).header is False
-    assert tabular.read(file("0,1\n3,a\n,\n")).names == ["0", "1"]  # as pandas names columns without names
+    # as pandas names columns without names
+    for text in ("0,1\n3,a\n,\n", "0,1\n0.5,3\n1.25,4\n", "0,1,2,3,4\n5,6,7,8,9\n"):
+        assert tabular.read(file(text)).names == text.partition("\n")[0].split(",")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -178,7 +178,8 @@ def read(
         Of CSV; by default UTF-8, or UTF-16 with a byte-order mark.
     header : bool, optional
         Whether the first line of CSV holds names. By default it does if no cell of it is a number, if it has one of
-        the expected names, or if its numbers are years or consecutive, above columns of another kind.
+        the expected names, or if its numbers are years or consecutive, above columns of another kind. 0, 1, 2, …, as
+        pandas writes for columns without names, need a column below that is not all whole numbers, or to be five.
     skip : int
         The number of lines of CSV to leave out above the header.
     spelling : Spelling, optional
@@ -383,7 +384,7 @@ def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool
         return any(first)
     if first == list(map(str, range(len(first)))):  # as pandas names columns without names
         below = [[cell for cell in cells if cell.strip()] for cells in zip(*head[1:], strict=False)]
-        return any(cells and not any(map(is_number, cells)) for cells in below)
+        return len(first) > 4 or any(cells and not any(map(str.isdecimal, cells)) for cells in below)
     if len(numbers) == len(first) or not all(map(str.isdecimal, numbers)):
         return False
     steps = {int(b) - int(a) for a, b in pairwise(numbers)}
