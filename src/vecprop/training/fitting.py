@@ -44,7 +44,7 @@ from vecprop.training.fit_arguments import (
 from vecprop.training.json_values import digest, network_to_json
 from vecprop.training.lbfgs import minimize
 from vecprop.training.loop import TrainingPlan
-from vecprop.training.observers import Callbacks, Judging, Observer, Plateau, Stopping
+from vecprop.training.observers import Callbacks, Judging, Observer, Plateau, Stopping, locked
 from vecprop.training.optimizers import LBFGS, Optimizer, check_optimizer
 from vecprop.training.prepare import GivenData, PreparedData, prepare
 from vecprop.training.results import FitResult, Start, TrainingState
@@ -165,9 +165,9 @@ def fit(
         data in windows of 64 MiB, two of them in memory at a time. A window of m or more reads the whole file, and the
         run is the same as with data in memory, where `window` has no effect.
     callbacks : function or sequence of functions (state, history) -> bool or None
-        Called after each epoch; True ends the training. A method `begin`, if there is one, is called before each epoch
-        with the number of epochs done; a method `start` once before the first, with the state and a function from a
-        state to the predicting layers (W, b), everything folded in (see `vp.plots.Snapshots`).
+        Called after each epoch, to read the state; True ends the training. A method `begin`, if there is one, is called
+        before each epoch with the number of epochs done; a method `start` once before the first, with the state and a
+        function from a state to the predicting layers (W, b), everything folded in (see `vp.plots.Snapshots`).
     state : TrainingState, optional
         Go on from the `state` of a result or an error, in place of `params` and `seed`, for `epochs` more epochs, on
         the same backend with the same optimizer. With None as its slots the optimizer starts anew.
@@ -276,7 +276,7 @@ def fit(
     target = target if devices is None else target.placement.over(devices, spec.networks)
     require_memory(target, lambda: _demand(spec, columns_of(X), None if _is_in_memory(X) else spec.window))
     checked = _start(spec, target, params, init)
-    with target.scope(spec.dtype, spec.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with target.scope(spec.dtype, spec.precision), np.errstate(all="ignore"):
         given = GivenData(X, Y, sample_weight, class_weight, validation, None if state is None else state.scale)
         if (team := target.placement.team).count > 1:
             team.require_same(_called_with(spec, checked, given) | {"init": init})
@@ -297,7 +297,7 @@ def fit(
             plan, start = plan._replace(saver=saver), resumed or start
         for callback in callbacks:
             if hasattr(callback, "start"):
-                callback.start(start.state, lambda state: _plain(plan.run, state))
+                callback.start(start.state.mapped(locked), lambda state: _plain(plan.run, state))
         with _errors_at_home(plan, checkpoint):
             if isinstance(optimizer, LBFGS):
                 end, history, stopped = minimize(plan, optimizer, start.state)
@@ -512,7 +512,8 @@ def _begin(
             layers = (unfold_input(xp, layers[0], map_tree(run.backend.asarray, scale)), *layers[1:])
         pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
-        state = TrainingState(params, None, 0, spec.seed, 0, tuple(seen for _, seen in pairs))
+        statistics = tuple(seen for _, seen in pairs)
+        state = TrainingState(params, None, 0, spec.seed, statistics=statistics, batch_norm=run.normalized)
     else:
         if spec.networks is not None and state.params[0].W.ndim == 2:
             raise ValueError(
@@ -522,21 +523,22 @@ def _begin(
             state = state._replace(best=None)
         if floating_name(state.params[0].W) != spec.dtype:
             state = state.mapped(lambda a: run.backend.asarray(a, spec.dtype))
-    slots = run.initial_slots(state.params)
+    slots, own, theirs = run.initial_slots(state.params), type(spec.optimizer).__name__, state.optimizer
+    state = state._replace(optimizer=own)
     if state.slots is None:
         return state._replace(slots=slots)
     given, wanted = ([tuple(a.shape) for a in leaves_of(tree)] for tree in (state.slots, slots))
-    if given != wanted:
+    if given != wanted or (given and theirs not in ("", own)):
         raise ValueError(
-            f"state has not the memory that {type(spec.optimizer).__name__} keeps, {len(wanted)} arrays; it has "
-            f"{len(given)}: give the optimizer it was made with, or state._replace(slots=None), with which the "
-            "optimizer starts anew"
+            f"state has not the memory that {own} keeps, {len(wanted)} arrays; it has {len(given)} of "
+            f"{theirs or 'another'}: give the optimizer it was made with, or state._replace(slots=None), with which "
+            "the optimizer starts anew"
         )
     if not run.backend.compiles:
         return state
     # a compiled epoch may overwrite them; a copy on the host needs no compilation
-    own = map_tree(lambda a: run.backend.asarray(np.array(run.backend.to_numpy(a))), state.slots)
-    return state._replace(slots=own)
+    copied = map_tree(lambda a: run.backend.asarray(np.array(run.backend.to_numpy(a))), state.slots)
+    return state._replace(slots=copied)
 
 
 def _plain(run: Run, state: TrainingState) -> Params:

@@ -144,6 +144,14 @@ class Stopping(Observer):
         return done
 
 
+def locked(array: Array) -> Array:
+    """Return NumPy's array as one that cannot be written into, like JAX's: training goes on from its numbers."""
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
 class Callbacks(Observer):
     """Calls the user's functions (state, history); of several processes, the first decides for all."""
 
@@ -160,9 +168,10 @@ class Callbacks(Observer):
 
     def after(self, done: Done) -> Done:
         (state, history), stop = done.whole(done.state, done.history), done.stop
+        seen = state.mapped(locked)
         for function in self.functions:
             try:
-                wants_stop = function(state, history)
+                wants_stop = function(seen, history)
             except Exception as error:
                 raise CallbackError(
                     f"the callback {getattr(function, '__name__', function)!r} raised {type(error).__name__} after "
