@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vecprop.backend.contract import Backend
+from vecprop.backend.contract import Backend, locked
 from vecprop.backend.main_memory import map_of
 from vecprop.backend.namespaces import is_array
 from vecprop.backend.out_of_memory import Demand, columns_of, reports_out_of_memory, require_memory
@@ -44,7 +44,7 @@ from vecprop.training.fit_arguments import (
 from vecprop.training.json_values import digest, network_to_json
 from vecprop.training.lbfgs import minimize
 from vecprop.training.loop import TrainingPlan
-from vecprop.training.observers import Callbacks, Judging, Observer, Plateau, Stopping, locked
+from vecprop.training.observers import Callbacks, Judging, Observer, Plateau, Stopping
 from vecprop.training.optimizers import LBFGS, Optimizer, check_optimizer
 from vecprop.training.prepare import GivenData, PreparedData, prepare
 from vecprop.training.results import FitResult, Start, TrainingState

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
+from vecprop.backend.contract import locked
 from vecprop.backend.namespaces import Array
 from vecprop.backend.processes import Team
 from vecprop.nn.network import Network
@@ -142,14 +143,6 @@ class Stopping(Observer):
             best, out_of_patience = remember_best(state.best, then, value, self.rule)
             done = done._replace(state=state._replace(best=best), stop="patience" if out_of_patience else done.stop)
         return done
-
-
-def locked(array: Array) -> Array:
-    """Return NumPy's array as one that cannot be written into, like JAX's: training goes on from its numbers."""
-    if isinstance(array, np.ndarray):
-        array = array.view()
-        array.flags.writeable = False
-    return array
 
 
 class Callbacks(Observer):
