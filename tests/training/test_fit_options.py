@@ -203,6 +203,18 @@ def test_auto_batch_follows_the_memory(backend, monkeypatch):
 # --- callbacks, Ctrl-C ---------------------------------------------------------------------------------------
 
 
+def test_the_best_of_another_quantity_is_forgotten():
+    def fit(monitor, **more):
+        optimizer = vp.Adam(0.01, schedule=vp.ReduceOnPlateau(patience=9, monitor=monitor))
+        watches = {"optimizer": optimizer, "patience": vp.EarlyStopping(2, monitor=monitor), **more}
+        return vp.fit(NET, X, Y, epochs=9, validation=0.25, batch_size=16, **watches)
+
+    first = fit("metric", metric="accuracy")
+    rest = fit("cost", state=first.state)
+    assert first.state.best.cost < 0 < rest.state.best.cost == min(rest.history["validation_cost"])
+    assert first.state.plateau.best < 0 < rest.state.plateau.best
+
+
 @pytest.mark.parametrize("number", [int, np.int64, "of the backend"])
 def test_callbacks_see_the_state_and_can_stop(backend, number):
     """A comparison of numbers gives Python's True, NumPy's, or an array of the backend."""

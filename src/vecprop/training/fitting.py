@@ -48,7 +48,7 @@ from vecprop.training.observers import Callbacks, Judging, Observer, Plateau, St
 from vecprop.training.optimizers import LBFGS, Optimizer, check_optimizer
 from vecprop.training.prepare import GivenData, PreparedData, prepare
 from vecprop.training.results import FitResult, Start, TrainingState
-from vecprop.training.schedules import ReduceOnPlateau
+from vecprop.training.schedules import PlateauState, ReduceOnPlateau
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
 from vecprop.training.training_data import unmarked
@@ -506,6 +506,7 @@ def _begin(
 ) -> TrainingState:
     """Return the state before the first epoch: the given one, or one of initial parameters."""
     run, spec = plan.run, plan.spec
+    watched = spec.watched("validation_cost" in loop.new_history(plan))
     if state is None:
         xp, layers = run.backend.xp, checked.params
         if scale is not None:  # given parameters expect unscaled inputs
@@ -519,12 +520,15 @@ def _begin(
             raise ValueError(
                 f"state is of one network, and this run has K = {spec.networks}: give params=result.params in its place"
             )
-        if spec.patience is None:  # an earlier run's best is not to be returned by this one
+        before = state.watched  # what is the best of something else is forgotten
+        if not watched[0] or before[0] not in ("", watched[0]):
             state = state._replace(best=None)
+        if before[1] not in ("", watched[1]):
+            state = state._replace(plateau=PlateauState(state.plateau.scale))
         if floating_name(state.params[0].W) != spec.dtype:
             state = state.mapped(lambda a: run.backend.asarray(a, spec.dtype))
     slots, own, theirs = run.initial_slots(state.params), type(spec.optimizer).__name__, state.optimizer
-    state = state._replace(optimizer=own)
+    state = state._replace(optimizer=own, watched=watched)
     if state.slots is None:
         return state._replace(slots=slots)
     given, wanted = ([tuple(a.shape) for a in leaves_of(tree)] for tree in (state.slots, slots))

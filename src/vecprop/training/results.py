@@ -56,6 +56,7 @@ class TrainingState(NamedTuple):
     scale : mean and deviation of the features, on the host, with `standardize`; the parameters are for scaled inputs
     batch_norm : by hidden layer, whether it has batch normalization; () for none
     optimizer : the name of the class of the optimizer that the slots are of
+    watched : the quantities that `best` and `plateau` are of
     """
 
     params: tuple[Any, ...]
@@ -69,6 +70,7 @@ class TrainingState(NamedTuple):
     scale: InputScale | None = None
     batch_norm: tuple[bool, ...] = ()
     optimizer: str = ""
+    watched: tuple[str, str] = ("", "")
 
     @property
     def given_back(self) -> TrainingState | Best:
