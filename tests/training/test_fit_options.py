@@ -204,11 +204,14 @@ def test_auto_batch_follows_the_memory(backend, monkeypatch):
 
 
 def test_the_best_of_another_quantity_is_forgotten():
-    def fit(monitor, **more):
+    def fit(monitor, net=NET, **more):
         optimizer = vp.Adam(0.01, schedule=vp.ReduceOnPlateau(patience=9, monitor=monitor))
         watches = {"optimizer": optimizer, "patience": vp.EarlyStopping(2, monitor=monitor), **more}
-        return vp.fit(NET, X, Y, epochs=9, validation=0.25, batch_size=16, **watches)
+        return vp.fit(net, X, Y, epochs=9, validation=0.25, batch_size=16, **watches)
 
+    squared = fit("cost", vp.Network(NET.sizes, output="softmax", loss="squared_error"))
+    rest = fit("cost", state=squared.state)
+    assert squared.state.best.cost < rest.state.best.cost == min(rest.history["validation_cost"])
     first = fit("metric", metric="accuracy")
     rest = fit("cost", state=first.state)
     assert first.state.best.cost < 0 < rest.state.best.cost == min(rest.history["validation_cost"])
