@@ -373,6 +373,7 @@ test_bad_arguments = refusals(
         )
         for rates in ([0.1, 0.1], 0.1, None, [-0.1], [NAN])
     ),
+    ({"params": [(W[None, None], b[None, None]) for W, b in NET.init()]}, r"stack of K .*, got a stack \(1, 1"),
     ({"params": NET.init(), "init": "he"}, "give params or init, not both: .*, got init = 'he'"),
     ({"checkpoint_every": 2}, "checkpoint_every is for checkpoint, and there is none: leave checkpoint_every = 2 out"),
     ({"state": STATE, "seed": 9}, "give state or seed, not both: the state has the seed 0, got seed = 9"),

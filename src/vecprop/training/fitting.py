@@ -412,6 +412,8 @@ def _start(spec: TrainingSpec, backend: Backend, params: Iterable[tuple[Any, Any
         return check_params(net, net.init(one_seed_each, init, dtype, backend))._replace(backend=backend)
     given = check_params(net, params)
     check_finite_params(given)
+    if len(given.stack) > 1:
+        raise ValueError(f"params must be one network or a stack of K networks, (K, …, …), got a stack {given.stack}")
     host = [[given.backend.to_numpy(a) for a in layer] for layer in given.params]
     if networks is not None and not given.stack:
         host = [[np.broadcast_to(a, (networks, *a.shape)) for a in layer] for layer in host]
