@@ -30,7 +30,7 @@ def fit(model, arguments):
     return model.fit(**{"X": X, "y": LABELS if isinstance(model, MLPClassifier) else TARGETS} | arguments)
 
 
-OWN = SimpleNamespace(init=None, update=None, learning_rate=0.1)
+OWN = SimpleNamespace(init=None, update=None, learning_rate=0.1, schedule=vp.Cosine())
 FITTED, BATCH_NORM = (classifier(warm_start=True, learning_rate=vp.Cosine()) for _ in range(2))
 FITTED.fit(X, LABELS)
 BATCH_NORM.set_params(hidden_layer_sizes=(3, 3), batch_norm=[True, False]).fit(X, LABELS)
