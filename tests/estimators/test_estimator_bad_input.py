@@ -30,10 +30,12 @@ def fit(model, arguments):
     return model.fit(**{"X": X, "y": LABELS if isinstance(model, MLPClassifier) else TARGETS} | arguments)
 
 
-OWN = SimpleNamespace(init=None, update=None, learning_rate=0.1)
+OWN = SimpleNamespace(init=None, update=None, learning_rate=0.1, schedule=vp.Cosine())
 FITTED, BATCH_NORM = (classifier(warm_start=True, learning_rate=vp.Cosine()) for _ in range(2))
 FITTED.fit(X, LABELS)
 BATCH_NORM.set_params(hidden_layer_sizes=(3, 3), batch_norm=[True, False]).fit(X, LABELS)
+BY_HAND = classifier(warm_start=True, batch_norm=True, learning_rate=vp.Cosine()).fit(X, LABELS)
+BY_HAND.coefs_[1][0] = 0.0
 
 test_parameters_that_do_not_go_together = refusals(
     fit,
@@ -52,6 +54,7 @@ test_parameters_that_do_not_go_together = refusals(
     (classifier(learning_rate=vp.ReduceOnPlateau(monitor="metric")), {}, "watches the score of early stopping, and th"),
     (FITTED.set_params(resume="c"), {}, "resume goes on from a checkpoint, warm_start from the network fitted before"),
     (BATCH_NORM.set_params(batch_norm=[False, True]), {}, r"batch_norm=\[False, True\], and the network fitted before"),
+    (BY_HAND, {}, "coefs_ or intercepts_ were changed, and with batch_norm training goes on from what"),
     (classifier(early_stopping=True, scoring="f1"), {}, "^scoring, on the validation set: Target is multiclass"),
     (
         classifier(early_stopping=True, scoring="neg_log_loss"),

@@ -562,6 +562,8 @@ def test_partial_fit_needs_the_classes_once():
     with pytest.raises(ValueError, match=r"`y` has classes not in `self.classes_`.*rose"):
         model.partial_fit(X, np.where(NAMES == "setosa", "rose", NAMES))
     labels = np.stack([LABELS > 0, LABELS > 1], axis=1).astype(int)
+    large = np.array([5, 2**63 + 1, 2**63 + 2], dtype=np.uint64)
+    assert classifier().partial_fit(X, large[LABELS], classes=large.tolist()).classes_.tolist() == large.tolist()
     assert classifier().partial_fit(X, labels, classes=[0, 1]).predict(X).shape == labels.shape
 
 

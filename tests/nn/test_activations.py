@@ -135,6 +135,12 @@ def test_own_pair():
     assert vp.check_gradients(net, params, X, Y[:1]).passed
     wrong = vp.Network((2, 3, 1), hidden=(cube, lambda Z: 2 * Z**2), output="identity")
     assert set(vp.check_gradients(wrong, params, X, Y[:1]).wrong) == {"W1", "b1"}
+    wide = vp.Network((2, 3, 1), hidden=(lambda Z: Z * np.sqrt(2), lambda Z: np.where(Z > 9, 0, 1) * np.sqrt(2)))
+    trained = vp.fit(wide, X.astype("float32"), Y[:1] > 0, epochs=1, batch_size=2, backend="numpy")
+    assert {a.dtype for layer in trained.params for a in layer} == {np.dtype("float32")}
+    in_place = vp.Network((2, 3, 1), hidden=(lambda Z: np.multiply(Z, Z, out=Z), lambda Z: 2 * Z))
+    with pytest.raises(ValueError, match="read-only"):
+        in_place.gradients(params, X, Y[:1] > 0)
     with pytest.raises(TypeError, match="g_prime must be a function"):
         Custom(cube, 3)
 

@@ -174,7 +174,7 @@ def test_errors_are_pickled_with_what_they_hold():
 def test_class_weight_is_a_factor_of_the_sample_weight(backend):
     labels = Y.argmax(axis=0)
     arguments = {"epochs": 3, "batch_size": 16, "dtype": "float64"}
-    by_class = vp.fit(NET, X, Y, class_weight={0: 2.0, 2: 0.0}, sample_weight=W, backend=backend, **arguments)
+    by_class = vp.fit(NET, X, Y, class_weight={0.0: 2.0, 2: 0.0}, sample_weight=W, backend=backend, **arguments)
     by_hand = vp.fit(NET, X, Y, sample_weight=W * np.array([2.0, 1.0, 0.0])[labels], backend="numpy", **arguments)
     assert_grads_close(by_class.params, by_hand.params, bound=1e-11, xp=backend.xp)
 
@@ -203,6 +203,21 @@ def test_auto_batch_follows_the_memory(backend, monkeypatch):
 # --- callbacks, Ctrl-C ---------------------------------------------------------------------------------------
 
 
+def test_the_best_of_another_quantity_is_forgotten():
+    def fit(monitor, net=NET, **more):
+        optimizer = vp.Adam(0.01, schedule=vp.ReduceOnPlateau(patience=9, monitor=monitor))
+        watches = {"optimizer": optimizer, "patience": vp.EarlyStopping(2, monitor=monitor), **more}
+        return vp.fit(net, X, Y, epochs=9, validation=0.25, batch_size=16, **watches)
+
+    squared = fit("cost", vp.Network(NET.sizes, output="softmax", loss="squared_error"))
+    rest = fit("cost", state=squared.state)
+    assert squared.state.best.cost < rest.state.best.cost == min(rest.history["validation_cost"])
+    first = fit("metric", metric="accuracy")
+    rest = fit("cost", state=first.state)
+    assert first.state.best.cost < 0 < rest.state.best.cost == min(rest.history["validation_cost"])
+    assert first.state.plateau.best < 0 < rest.state.plateau.best
+
+
 @pytest.mark.parametrize("number", [int, np.int64, "of the backend"])
 def test_callbacks_see_the_state_and_can_stop(backend, number):
     """A comparison of numbers gives Python's True, NumPy's, or an array of the backend."""
@@ -226,6 +241,11 @@ def test_states_kept_by_a_callback_stay_usable(backend):
 
 
 def test_a_callback_that_raises_does_not_lose_the_training(backend):
+    def writing(state, _):
+        state.params[0].W[...] = 0.0
+
+    with pytest.raises(vp.CallbackError, match="'writing' raised ValueError after epoch 1: assignment dest"):
+        vp.fit(NET, X, Y, epochs=5, callbacks=writing, backend="numpy")
     broken = raising(ZeroDivisionError("oh"), 2)
     with pytest.raises(vp.CallbackError, match="'callback' raised ZeroDivisionError after epoch 2: oh") as caught:
         vp.fit(NET, X, Y, epochs=5, callbacks=broken, optimizer=vp.Adam(), dtype="float64", backend=backend)
@@ -306,6 +326,9 @@ def test_lbfgs_says_why_it_ended():
 # --- bad input -----------------------------------------------------------------------------------------------
 
 NAN, FLAT, STATE = float("nan"), vp.Network((4, 3), output="softmax"), vp.fit(NET, X, Y, epochs=1).state
+DEEP = vp.Network((4, 6, 6, 3), output="softmax")
+NORMALIZED = vp.fit(DEEP, X, Y, epochs=1, batch_norm=[True, False]).state
+MOMENTUM = vp.fit(NET, X, Y, epochs=1, optimizer=vp.Momentum()).state
 SCALED = vp.fit(NET, X, Y, epochs=1, standardize=True).state
 
 
@@ -324,6 +347,7 @@ test_bad_arguments = refusals(
     ({"validation": (X * NAN, Y)}, "validation: X must be finite"),
     ({"validation": (X, Y, -W)}, "validation: sample_weight must be >= 0"),
     ({"class_weight": {7: 1.0}}, "class_weight: there is no class 7; the classes are 0 to 2"),
+    ({"class_weight": {np.True_: 1.0}}, "class_weight: there is no class .*True_?; the classes are 0 to 2"),
     ({"class_weight": {0: -1.0}}, r"class_weight\[0\] must be a finite number >= 0"),
     ({"class_weight": {0: 0, 1: 0, 2: 0}}, "class_weight leaves no example"),
     ({"class_weight": "even"}, "class_weight must be a dict or \"balanced\", got 'even'"),
@@ -349,6 +373,7 @@ test_bad_arguments = refusals(
         )
         for rates in ([0.1, 0.1], 0.1, None, [-0.1], [NAN])
     ),
+    ({"params": [(W[None, None], b[None, None]) for W, b in NET.init()]}, r"stack of K .*, got a stack \(1, 1"),
     ({"params": NET.init(), "init": "he"}, "give params or init, not both: .*, got init = 'he'"),
     ({"checkpoint_every": 2}, "checkpoint_every is for checkpoint, and there is none: leave checkpoint_every = 2 out"),
     ({"state": STATE, "seed": 9}, "give state or seed, not both: the state has the seed 0, got seed = 9"),
@@ -357,7 +382,12 @@ test_bad_arguments = refusals(
         "state is of a run without standardize=True, .*: leave standardize out, or",
     ),
     ({"state": SCALED}, "state is of a run with standardize=True, .*: give standardize=True, or give params=result"),
-    ({"state": STATE, "batch_norm": True}, "state has 0 layers with batch normalization and batch_norm asks"),
+    ({"state": MOMENTUM, "optimizer": vp.RMSProp()}, "memory that RMSProp keeps, 1 arrays; it has 1 of Momentum: give"),
+    (
+        {"net": DEEP, "state": NORMALIZED, "batch_norm": [False, True]},
+        r"state is of a run with batch_norm = \[True, False\], and this run has \[False, True\]",
+    ),
+    ({"state": STATE, "batch_norm": True}, r"state is of a run with batch_norm = \[False\], and this run has \[True\]"),
 )
 
 
@@ -368,6 +398,6 @@ def test_a_state_that_does_not_fit_is_refused_in_words(jax_backend):
     for state, backend in ((ours, "jax"), (theirs, "numpy")):
         with pytest.raises(ValueError, match=f"state has arrays of .* the backend '{backend}': give the backend"):
             vp.fit(net, *data, optimizer=vp.Adam(), state=state, backend=backend)
-    with pytest.raises(ValueError, match=r"state has not the memory that Momentum keeps, 1 arrays; it has 4: give"):
+    with pytest.raises(ValueError, match=r"state has not the memory that Momentum keeps, 1 arrays; it has 4 of Adam: "):
         vp.fit(net, *data, optimizer=vp.Momentum(), state=ours)
     vp.fit(net, *data, optimizer=vp.Momentum(), epochs=1, state=ours._replace(slots=None))

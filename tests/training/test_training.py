@@ -87,6 +87,7 @@ def test_dtype_follows_the_data_unless_given(backend):
         ({"X": X}, "float64"),
         ({"X": X.astype("float32")}, "float32"),
         ({"X": (X * 10).astype(int)}, "float32"),
+        ({"X": X.astype(">f8")}, "float64"),
         ({"X": X.tolist()}, "float32"),
         ({"X": X, "dtype": "float32"}, "float32"),
         ({"X": X, "params": net.init()}, "float32"),

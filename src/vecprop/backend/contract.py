@@ -236,6 +236,14 @@ def to_host(array: Array) -> npt.NDArray[Any]:
         return np.from_dlpack(array)
 
 
+def locked(array: Array) -> Array:
+    """Return NumPy's array as a view that cannot be written into, as JAX's cannot be; others as they are."""
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
 def part_along(array: Array, axis: int, part: slice) -> Array:
     """Return a part of an array along an axis."""
     return array[(slice(None),) * (axis % array.ndim) + (part,)]

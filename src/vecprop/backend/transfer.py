@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from vecprop.backend.contract import Backend
-from vecprop.backend.namespaces import FLOATING, Array, array_namespace, dtype_name, is_array, on_cuda
+from vecprop.backend.namespaces import Array, array_namespace, dtype_name, is_array, on_cuda
 from vecprop.backend.selection import backend_for
 
 
@@ -34,5 +34,4 @@ def refuse_masked(name: str, value: Any) -> None:
 
 def floating_name(array: Any) -> str:
     """Return "float32" or "float64", the dtype of an array, and "float32" for an array of any other type."""
-    name = dtype_name(array)
-    return name if name in FLOATING else "float32"
+    return "float64" if dtype_name(array) in ("float64", ">f8") else "float32"

@@ -122,7 +122,7 @@ class MLPClassifier(ClassifierMixin, Training):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
             )
-        self._given_classes = classes
+        self._given_classes = found
         try:
             return self._train(X, y, sample_weight, (None, None, None), incremental=True)
         finally:
@@ -156,6 +156,7 @@ class MLPClassifier(ClassifierMixin, Training):
         mean = xp.mean(P, axis=0)
         return (mean, xp.std(P, axis=0)) if return_std else mean
 
+    @np.errstate(under="ignore")
     def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithms of `predict_proba`, computed from the logits: finite for every finite X."""
         if hasattr(self, "pack_"):
@@ -331,6 +332,7 @@ class PackClassifier(ClassifierMixin, Pack):
     def _of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return np.asarray(np.exp(self._logs_of_each(estimator, X)))
 
+    @np.errstate(under="ignore")
     def _logs_of_each(self, estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         L = np.asarray(estimator._log_probabilities(X), dtype=np.float64)
         L -= np.log(np.exp(L).sum(axis=-1, keepdims=True))  # metrics warn of sums to 1 as rough as float32's
@@ -366,6 +368,7 @@ class PackClassifier(ClassifierMixin, Pack):
         """Return the probabilities (n_samples, n_classes); with `return_std` also the deviation over the members."""
         return self._mixture(X, return_std)
 
+    @np.errstate(under="ignore")
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return the logarithms of `predict_proba`, finite for every finite X."""
         blocks = []

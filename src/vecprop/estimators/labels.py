@@ -91,10 +91,13 @@ def check_classes(classes: Any) -> npt.NDArray[Any]:
     """Return the sorted classes; an error unless these are labels of one kind, (n_classes,)."""
     wanted = "classes must be a 1-d array of the labels there will be"
     try:
-        found = np.unique(np.asarray(classes))
+        given = np.asarray(classes)
+        if given.dtype.kind == "f" and all(isinstance(label, int) for label in classes):
+            given = np.asarray(classes, dtype=np.uint64)  # of which some alone are beyond int64
+        found = np.unique(given)
         if np.ndim(classes) != 1 or not len(found):
             raise ValueError(f"got shape {np.shape(classes)}")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(f"{wanted}: {error}") from None
     if found.dtype.kind in "cmMV":
         raise TypeError(f"{wanted}, got dtype {found.dtype}")
@@ -119,7 +122,7 @@ def labels_of(y: Any, classes: Any = None) -> Labels:
             "indicator matrix of 0 and 1 for labels that do not exclude each other, or wrap the estimator in "
             "sklearn.multioutput.MultiOutputClassifier"
         )
-    found = np.unique(column_or_1d(y) if classes is None else np.asarray(classes))
+    found = np.unique(column_or_1d(y)) if classes is None else classes
     return Labels(found, "binary" if len(found) <= 2 else "multiclass")
 
 

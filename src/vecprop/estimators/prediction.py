@@ -87,7 +87,7 @@ class Prediction(Parameters):
         wide = dtype_name(inputs) != dtype == "float32"
         if wide and max(xp.max(inputs), -xp.min(inputs)) > xp.finfo(xp.float32).max:
             raise ValueError(f"X holds values too large for {dtype}, the dtype of the network")
-        with backend.scope(dtype, self.precision or get_precision()), np.errstate(over="ignore", invalid="ignore"):
+        with backend.scope(dtype, self.precision or get_precision()), np.errstate(all="ignore"):
             if backend.compiles:  # cut on the host, since a cut on the device is compiled for each number of rows
                 inputs = backend.placement.argument(_padded(to_host(inputs)), dtype)
                 return backend.to_numpy(compiled_output(net, backend, layers, inputs))[..., : X.shape[0]]

@@ -34,8 +34,10 @@ from vecprop.nn.input_scaling import InputScale
 from vecprop.nn.network import Network
 from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Layer, Params
+from vecprop.training.checkpoint import OtherRunError
 from vecprop.training.fit_arguments import check_rates, count_networks, for_each_layer
 from vecprop.training.fitting import fit
+from vecprop.training.json_values import digest
 from vecprop.training.optimizers import Optimizer
 from vecprop.training.results import FitResult, History, TrainingState
 from vecprop.training.schedules import CONSTANT, ReduceOnPlateau
@@ -60,6 +62,7 @@ class PastTraining(NamedTuple):
     state: TrainingState
     kind: tuple[Any, ...] = ()  # the slots are of use only to a run of the same kind
     monitor: str = ""  # the quantity of which `state.best` is the best
+    folded: str = ""  # a fingerprint of coefs_ and intercepts_ that hold batch normalization
 
 
 class NonFiniteParametersError(DivergenceError, ValueError):
@@ -233,7 +236,8 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         if incremental and result.stopped == "interrupted":
             raise KeyboardInterrupt
         self._keep(result, examples, stops_early, goes_on)
-        self._progress = PastTraining(_on_host(result.state), kind, monitor)
+        folded = digest([*self.coefs_, *self.intercepts_]) if any(self._normalized()) else ""
+        self._progress = PastTraining(_on_host(result.state), kind, monitor, folded)
         # _progress has the optimizer's memory
         self.result_ = replace(result, state=result.state._replace(slots=None))
         for callback in theirs:
@@ -268,8 +272,8 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             rule = arguments["patience"]
             given_back = rule is not None and rule.restore_best
             return self._best_before(error, backend, given_back, self._target_advice(examples.Y))
-        except ValueError as error:
-            if "was written with seed" not in str(error):
+        except OtherRunError as error:
+            if error.argument != "seed":
                 raise
             raise ValueError(f"{error}; the seed is drawn by random_state={self.random_state!r}") from None
 
@@ -415,6 +419,11 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
             raise ValueError(
                 f"batch_norm={self.batch_norm!r}, and the network fitted before was trained with another: set "
                 "warm_start=False, or use a new estimator"
+            )
+        if before.folded and before.folded != digest([*self.coefs_, *self.intercepts_]):
+            raise ValueError(
+                "coefs_ or intercepts_ were changed, and with batch_norm training goes on from what they are computed "
+                "of: set warm_start=False, or use a new estimator"
             )
         state = before.state
         if not normalized:  # the user may have changed coefficients

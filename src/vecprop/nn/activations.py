@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, TypeAlias
 
+from vecprop.backend.contract import locked
 from vecprop.backend.namespaces import Array, Namespace, is_complex, real_part
 from vecprop.nn.specification import Specification
 from vecprop.utils.arguments import check_function, check_number, check_positive_integer, check_share
@@ -407,10 +408,15 @@ class Custom(Activation):
     checks: ClassVar = dict.fromkeys(("g", "g_prime"), partial(check_function, of="Z"))
 
     def function(self, xp: Namespace, Z: Array) -> Array:
-        return self.g(Z)
+        return _in_dtype_of(Z, xp, self.g(locked(Z)))
 
     def derivative(self, xp: Namespace, Z: Array, A: Array) -> Array:
-        return self.g_prime(Z)
+        return _in_dtype_of(Z, xp, self.g_prime(locked(Z)))
+
+
+def _in_dtype_of(Z: Array, xp: Namespace, values: Array) -> Array:
+    """Return a user's values in the dtype of Z: NumPy's integers and numbers such as numpy.sqrt(2) widen float32."""
+    return values if getattr(values, "dtype", Z.dtype) == Z.dtype else xp.astype(values, Z.dtype)
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -28,10 +28,16 @@ from vecprop.training.schedules import PlateauState
 from vecprop.utils import tensor_file
 from vecprop.utils.arguments import check_path, check_real
 from vecprop.utils.atomic import write_atomically
-from vecprop.utils.errors import ModelFileError, shown, warn
+from vecprop.utils.errors import ModelFileError, VecpropError, shown, warn
 
 _TREES = ("params", "slots", "statistics")
 _NUMBERS = ("cost", "epoch", "improved")  # of the best network
+
+
+class OtherRunError(VecpropError, ValueError):
+    """A checkpoint is of a run with another `argument`."""
+
+    argument: str
 
 
 def check_every(given: Any) -> float:
@@ -125,7 +131,7 @@ def previous_of(path: Path) -> Path:
 
 
 def resume(path: Path, specification: dict[str, Any], template: TrainingState, backend: Backend) -> Start:
-    """Return the contents of a checkpoint, on the backend; ValueError if a run with other arguments wrote it."""
+    """Return the contents of a checkpoint, on the backend; OtherRunError if a run with other arguments wrote it."""
     team = backend.placement.team
     if team.count == 1:
         source, header, tensors = _read(path)
@@ -137,12 +143,14 @@ def resume(path: Path, specification: dict[str, Any], template: TrainingState, b
         raise ModelFileError(f"{source} holds no checkpoint that this version of vecprop knows: no specification")
     for key, wanted in specification.items():
         if (before := found.get(key)) != wanted:
+            argument = key
             while isinstance(before, dict) and isinstance(wanted, dict) and before.keys() == wanted.keys():
                 part = next(part for part in wanted if before[part] != wanted[part])
                 key, before, wanted = f"{key}: {part}", before[part], wanted[part]
-            raise ValueError(
+            raise OtherRunError(
                 f"resume: {source} was written with {key} = {shown(before)}, and this fit has {key} = "
-                f"{shown(wanted)}; give it the same, or start anew without resume"
+                f"{shown(wanted)}; give it the same, or start anew without resume",
+                argument=argument,
             )
     if any(specification.get("dropout", ())) and header.get("masks") != MASKS:
         message = f"{source} is from a version of vecprop with other dropout masks: from here on the run has new ones"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from vecprop import propagation
 from vecprop.backend.blas import BLAS, SMALL_PRODUCT
-from vecprop.backend.contract import Backend, Function
+from vecprop.backend.contract import Backend, Function, locked
 from vecprop.backend.namespaces import Array, Bound, Static, array_namespace
 from vecprop.backend.pytrees import map_tree
 from vecprop.nn.batch_norm import Statistics, fold
@@ -73,8 +73,7 @@ def judge(by: Judge, compiled: Function, state: TrainingState, data: TrainingDat
 
 def _users(metric: Any, Y: npt.NDArray[Any], A: npt.NDArray[Any]) -> Any:
     """Return a user's own metric, (K,) for a stack."""
-    Y = Y.view()
-    Y.flags.writeable = False  # it may be the user's own array
+    Y = locked(Y)  # it may be the user's own array
     values = [metric(Y, a) for a in (A if A.ndim == 3 else A[None])]
     for value in values:
         if not isinstance(value, Real) and getattr(value, "shape", None) != ():

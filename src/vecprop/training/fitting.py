@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vecprop.backend.contract import Backend
+from vecprop.backend.contract import Backend, locked
 from vecprop.backend.main_memory import map_of
 from vecprop.backend.namespaces import is_array
 from vecprop.backend.out_of_memory import Demand, columns_of, reports_out_of_memory, require_memory
@@ -48,7 +48,7 @@ from vecprop.training.observers import Callbacks, Judging, Observer, Plateau, St
 from vecprop.training.optimizers import LBFGS, Optimizer, check_optimizer
 from vecprop.training.prepare import GivenData, PreparedData, prepare
 from vecprop.training.results import FitResult, Start, TrainingState
-from vecprop.training.schedules import ReduceOnPlateau
+from vecprop.training.schedules import PlateauState, ReduceOnPlateau
 from vecprop.training.spec import TrainingSpec
 from vecprop.training.stopping import EarlyStopping
 from vecprop.training.training_data import unmarked
@@ -165,9 +165,9 @@ def fit(
         data in windows of 64 MiB, two of them in memory at a time. A window of m or more reads the whole file, and the
         run is the same as with data in memory, where `window` has no effect.
     callbacks : function or sequence of functions (state, history) -> bool or None
-        Called after each epoch; True ends the training. A method `begin`, if there is one, is called before each epoch
-        with the number of epochs done; a method `start` once before the first, with the state and a function from a
-        state to the predicting layers (W, b), everything folded in (see `vp.plots.Snapshots`).
+        Called after each epoch, to read the state; True ends the training. A method `begin`, if there is one, is called
+        before each epoch with the number of epochs done; a method `start` once before the first, with the state and a
+        function from a state to the predicting layers (W, b), everything folded in (see `vp.plots.Snapshots`).
     state : TrainingState, optional
         Go on from the `state` of a result or an error, in place of `params` and `seed`, for `epochs` more epochs, on
         the same backend with the same optimizer. With None as its slots the optimizer starts anew.
@@ -276,7 +276,7 @@ def fit(
     target = target if devices is None else target.placement.over(devices, spec.networks)
     require_memory(target, lambda: _demand(spec, columns_of(X), None if _is_in_memory(X) else spec.window))
     checked = _start(spec, target, params, init)
-    with target.scope(spec.dtype, spec.precision), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with target.scope(spec.dtype, spec.precision), np.errstate(all="ignore"):
         given = GivenData(X, Y, sample_weight, class_weight, validation, None if state is None else state.scale)
         if (team := target.placement.team).count > 1:
             team.require_same(_called_with(spec, checked, given) | {"init": init})
@@ -297,7 +297,7 @@ def fit(
             plan, start = plan._replace(saver=saver), resumed or start
         for callback in callbacks:
             if hasattr(callback, "start"):
-                callback.start(start.state, lambda state: _plain(plan.run, state))
+                callback.start(start.state.mapped(locked), lambda state: _plain(plan.run, state))
         with _errors_at_home(plan, checkpoint):
             if isinstance(optimizer, LBFGS):
                 end, history, stopped = minimize(plan, optimizer, start.state)
@@ -413,6 +413,8 @@ def _start(spec: TrainingSpec, backend: Backend, params: Iterable[tuple[Any, Any
         return check_params(net, net.init(one_seed_each, init, dtype, backend))._replace(backend=backend)
     given = check_params(net, params)
     check_finite_params(given)
+    if len(given.stack) > 1:
+        raise ValueError(f"params must be one network or a stack of K networks, (K, …, …), got a stack {given.stack}")
     host = [[given.backend.to_numpy(a) for a in layer] for layer in given.params]
     if networks is not None and not given.stack:
         host = [[np.broadcast_to(a, (networks, *a.shape)) for a in layer] for layer in host]
@@ -507,37 +509,43 @@ def _begin(
 ) -> TrainingState:
     """Return the state before the first epoch: the given one, or one of initial parameters."""
     run, spec = plan.run, plan.spec
+    watched = spec.watched("validation_cost" in loop.new_history(plan))
     if state is None:
         xp, layers = run.backend.xp, checked.params
         if scale is not None:  # given parameters expect unscaled inputs
             layers = (unfold_input(xp, layers[0], map_tree(run.backend.asarray, scale)), *layers[1:])
         pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
-        state = TrainingState(params, None, 0, spec.seed, 0, tuple(seen for _, seen in pairs))
+        statistics = tuple(seen for _, seen in pairs)
+        state = TrainingState(params, None, 0, spec.seed, statistics=statistics, batch_norm=run.normalized)
     else:
         if spec.networks is not None and state.params[0].W.ndim == 2:
             raise ValueError(
                 f"state is of one network, and this run has K = {spec.networks}: give params=result.params in its place"
             )
-        if spec.patience is None:  # an earlier run's best is not to be returned by this one
+        before = state.watched  # what is the best of something else is forgotten
+        if not watched[0] or before[0] not in ("", watched[0]):
             state = state._replace(best=None)
+        if before[1] not in ("", watched[1]):
+            state = state._replace(plateau=PlateauState(state.plateau.scale))
         if floating_name(state.params[0].W) != spec.dtype:
             state = state.mapped(lambda a: run.backend.asarray(a, spec.dtype))
-    slots = run.initial_slots(state.params)
+    slots, own, theirs = run.initial_slots(state.params), type(spec.optimizer).__name__, state.optimizer
+    state = state._replace(optimizer=own, watched=watched)
     if state.slots is None:
         return state._replace(slots=slots)
     given, wanted = ([tuple(a.shape) for a in leaves_of(tree)] for tree in (state.slots, slots))
-    if given != wanted:
+    if given != wanted or (given and theirs not in ("", own)):
         raise ValueError(
-            f"state has not the memory that {type(spec.optimizer).__name__} keeps, {len(wanted)} arrays; it has "
-            f"{len(given)}: give the optimizer it was made with, or state._replace(slots=None), with which the "
-            "optimizer starts anew"
+            f"state has not the memory that {own} keeps, {len(wanted)} arrays; it has {len(given)} of "
+            f"{theirs or 'another'}: give the optimizer it was made with, or state._replace(slots=None), with which "
+            "the optimizer starts anew"
         )
     if not run.backend.compiles:
         return state
     # a compiled epoch may overwrite them; a copy on the host needs no compilation
-    own = map_tree(lambda a: run.backend.asarray(np.array(run.backend.to_numpy(a))), state.slots)
-    return state._replace(slots=own)
+    copied = map_tree(lambda a: run.backend.asarray(np.array(run.backend.to_numpy(a))), state.slots)
+    return state._replace(slots=copied)
 
 
 def _plain(run: Run, state: TrainingState) -> Params:

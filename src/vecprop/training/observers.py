@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
+from vecprop.backend.contract import locked
 from vecprop.backend.namespaces import Array
 from vecprop.backend.processes import Team
 from vecprop.nn.network import Network
@@ -160,9 +161,10 @@ class Callbacks(Observer):
 
     def after(self, done: Done) -> Done:
         (state, history), stop = done.whole(done.state, done.history), done.stop
+        seen = state.mapped(locked)
         for function in self.functions:
             try:
-                wants_stop = function(state, history)
+                wants_stop = function(seen, history)
             except Exception as error:
                 raise CallbackError(
                     f"the callback {getattr(function, '__name__', function)!r} raised {type(error).__name__} after "

@@ -419,8 +419,12 @@ def check_optimizer(optimizer: object) -> Optimizer:
     """Return the optimizer, GradientDescent() for None, or raise TypeError."""
     if optimizer is None:
         return GradientDescent()
-    if isinstance(optimizer, type) or not all(hasattr(optimizer, a) for a in ("init", "update", "learning_rate")):
-        raise TypeError(f"optimizer must be an optimizer such as GradientDescent(0.1) or Adam(), got {optimizer!r}")
+    lacking = [a for a in ("init", "update", "learning_rate", "schedule") if not hasattr(optimizer, a)]
+    if isinstance(optimizer, type) or lacking:
+        lacks = f", which lacks {lacking[0]}" if len(lacking) == 1 else ""
+        raise TypeError(
+            f"optimizer must be an optimizer such as GradientDescent(0.1) or Adam(), got {optimizer!r}{lacks}"
+        )
     return optimizer  # type: ignore[return-value]
 
 

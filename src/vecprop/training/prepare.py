@@ -285,7 +285,7 @@ def class_factors(totals: npt.NDArray[np.float64], given: Any) -> npt.NDArray[np
         raise TypeError(f'class_weight must be a dict or "balanced", got {type(given).__name__}')
     factors = np.ones(classes)
     for label, factor in given.items():
-        if isinstance(label, bool) or label not in range(classes):
+        if isinstance(label, bool | np.bool_) or label not in range(classes):
             raise ValueError(f"class_weight: there is no class {label!r}; the classes are 0 to {classes - 1}")
-        factors[label] = check_number(factor, f"class_weight[{label!r}]")
+        factors[int(label)] = check_number(factor, f"class_weight[{label!r}]")
     return factors

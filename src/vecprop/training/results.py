@@ -54,6 +54,9 @@ class TrainingState(NamedTuple):
     plateau : the state of `ReduceOnPlateau`
     best : the memory of early stopping, or None
     scale : mean and deviation of the features, on the host, with `standardize`; the parameters are for scaled inputs
+    batch_norm : by hidden layer, whether it has batch normalization; () for none
+    optimizer : the name of the class of the optimizer that the slots are of
+    watched : the quantities that `best` and `plateau` are of
     """
 
     params: tuple[Any, ...]
@@ -65,6 +68,9 @@ class TrainingState(NamedTuple):
     plateau: PlateauState = PlateauState()
     best: Best | None = None
     scale: InputScale | None = None
+    batch_norm: tuple[bool, ...] = ()
+    optimizer: str = ""
+    watched: tuple[str, str] = ("", "")
 
     @property
     def given_back(self) -> TrainingState | Best:

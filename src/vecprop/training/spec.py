@@ -54,6 +54,16 @@ class TrainingSpec:
         compared = compared[compared.index("precision") :]
         return {name: _as_json(getattr(self, name)) for name in compared}
 
+    def watched(self, validates: bool) -> tuple[str, str]:
+        """Return what early stopping and the schedule watch, with a validation set or without; "" for nothing."""
+
+        def of(watcher: Any) -> str:
+            monitor = getattr(watcher, "monitor", "")
+            name = self.described()["metric"] if monitor == "metric" else type(self.net.loss).__name__
+            return f"{monitor} {name} {validates}" if monitor else ""
+
+        return of(self.patience), of(self.optimizer.schedule)
+
     def run(self, checked: Checked, m: int) -> Run:
         """Return what compiled epochs are keyed by, for m examples and parameters on their backend."""
         backend, itemsize, units = checked.backend, np.dtype(self.dtype).itemsize, self.net.numbers_per_example
