@@ -416,7 +416,7 @@ class Custom(Activation):
 
 def _in_dtype_of(Z: Array, xp: Namespace, values: Array) -> Array:
     """Return a user's values in the dtype of Z: NumPy's integers and numbers such as numpy.sqrt(2) widen float32."""
-    return values if getattr(values, "dtype", Z.dtype) == Z.dtype else xp.astype(values, Z.dtype)
+    return xp.astype(values, Z.dtype) if type(values) is type(Z) and values.dtype != Z.dtype else values
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -54,7 +54,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, dict):
         return {"dict": [[to_json(key), to_json(entry)] for key, entry in value.items()]}
     if isinstance(value, Custom):
-        return {"custom": [value.g.__qualname__, value.g_prime.__qualname__]}
+        return {"custom": [described(value.g), described(value.g_prime)]}
     name = type(value).__name__
     if _CLASSES.get(name) is type(value):
         names = [f.name for f in fields(value) if f.init] if is_dataclass(value) else []
