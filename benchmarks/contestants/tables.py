@@ -39,7 +39,7 @@ class OnTables(Participant):
         from vecprop.tabular.scores import of_classes, of_numbers
         from vecprop.tabular.training import split
 
-        *known, test = split(self.y, self.task, vp.tabular.Settings(seed=self.seed))
+        *known, test = split(self.y, None, self.task, vp.tabular.Settings(seed=self.seed))
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             begin, busy = time.perf_counter(), time.process_time()
