@@ -112,8 +112,10 @@ def given_state(
         raise ValueError("give state or params, not both: the state has the parameters")
     if check_seeds(seed) not in (0, state.seed):
         raise ValueError(f"give state or seed, not both: the state has the seed {state.seed}, got seed = {seed!r}")
-    if (given := state.batch_norm or (False,) * len(normalized)) != normalized:
-        raise ValueError(f"state is of a run with batch_norm = {list(given)}, and this run has {list(normalized)}")
+    count = len(state.statistics)  # those pickled by earlier versions do not say of which layers
+    if (state.batch_norm or normalized) != normalized or count != sum(normalized):
+        given = list(state.batch_norm) or f"{count} layers"
+        raise ValueError(f"state is of a run with batch_norm = {given}, and this run has {list(normalized)}")
     if (state.scale is not None) != standardize:
         without, wanted = ("", "give standardize=True") if state.scale is not None else ("out", "leave standardize out")
         raise ValueError(

@@ -531,7 +531,7 @@ def _begin(
         if floating_name(state.params[0].W) != spec.dtype:
             state = state.mapped(lambda a: run.backend.asarray(a, spec.dtype))
     slots, own, theirs = run.initial_slots(state.params), type(spec.optimizer).__name__, state.optimizer
-    state = state._replace(optimizer=own, watched=watched)
+    state = state._replace(optimizer=own, watched=watched, batch_norm=run.normalized)
     if state.slots is None:
         return state._replace(slots=slots)
     given, wanted = ([tuple(a.shape) for a in leaves_of(tree)] for tree in (state.slots, slots))

@@ -54,7 +54,7 @@ class TrainingState(NamedTuple):
     plateau : the state of `ReduceOnPlateau`
     best : the memory of early stopping, or None
     scale : mean and deviation of the features, on the host, with `standardize`; the parameters are for scaled inputs
-    batch_norm : by hidden layer, whether it has batch normalization; () for none
+    batch_norm : by hidden layer, whether it has batch normalization
     optimizer : the name of the class of the optimizer that the slots are of
     watched : the quantities that `best` and `plateau` are of
     """
