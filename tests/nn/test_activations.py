@@ -138,6 +138,8 @@ def test_own_pair():
     wide = vp.Network((2, 3, 1), hidden=(lambda Z: Z * np.sqrt(2), lambda Z: np.where(Z > 9, 0, 1) * np.sqrt(2)))
     trained = vp.fit(wide, X.astype("float32"), Y[:1] > 0, epochs=1, batch_size=2, backend="numpy")
     assert {a.dtype for layer in trained.params for a in layer} == {np.dtype("float32")}
+    number = vp.Network((2, 3, 1), hidden=(lambda Z: 2 * Z, lambda _: 2.0), output="identity")
+    assert vp.check_gradients(number, params, X, Y[:1]).passed
     in_place = vp.Network((2, 3, 1), hidden=(lambda Z: np.multiply(Z, Z, out=Z), lambda Z: 2 * Z))
     with pytest.raises(ValueError, match="read-only"):
         in_place.gradients(params, X, Y[:1] > 0)

@@ -59,7 +59,7 @@ class TrainingSpec:
 
         def of(watcher: Any) -> str:
             monitor = getattr(watcher, "monitor", "")
-            name = self.described()["metric"] if monitor == "metric" else type(self.net.loss).__name__
+            name = _as_json(self.metric) if monitor == "metric" else type(self.net.loss).__name__
             return f"{monitor} {name} {validates}" if monitor else ""
 
         return of(self.patience), of(self.optimizer.schedule)
