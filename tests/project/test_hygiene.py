@@ -128,8 +128,11 @@ def test_what_the_command_line_leaves_out_is_there_when_it_is_used():
 
 @pytest.mark.alone
 def test_import_is_fast():
-    """Under 0.3 s of processor time, the median of 5 fresh interpreters, the interpreter's own start not counted."""
-    code = "import time; t = time.process_time(); import vecprop; print(time.process_time() - t)"
+    """Under 0.3 s of its thread's time, the median of 5 fresh interpreters, the interpreter's own start not counted.
+
+    Not the whole process's: on an idle machine the threads that OpenBLAS starts wait awake for 0.13 s.
+    """
+    code = "import time; t = time.thread_time(); import vecprop; print(time.thread_time() - t)"
     python("-c", code)  # byte code and disk cache
     assert statistics.median(float(python("-c", code).stdout) for _ in range(5)) < 0.3
 
