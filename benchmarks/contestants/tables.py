@@ -50,7 +50,7 @@ class OnTables(Participant):
             scores, names = of_numbers(self.y[test], found), ("r2", "root_mean_squared_error")
         else:
             logs = np.log(np.clip(found, 1e-12, 1))
-            scores, names = of_classes(self.y[test], logs, np.arange(len(self.classes))), ("accuracy", "log_loss")
+            scores, names = of_classes([(self.y[test], logs)], np.arange(len(self.classes))), ("accuracy", "log_loss")
         return Timed(seconds, None, None, *(scores[name] for name in names), processor)
 
 

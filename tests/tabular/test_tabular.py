@@ -511,7 +511,7 @@ def test_scores_against_scikit_learn():
     classes = np.array(["a", "b", "c"])
     labels, P = classes[random.integers(3, size=50)], random.dirichlet(np.ones(3), 50)
     best = classes[P.argmax(axis=1)]
-    assert of_classes(labels, np.log(P), classes) == pytest.approx(
+    assert of_classes([(labels, np.log(P))], classes) == pytest.approx(
         {
             "accuracy": metrics.accuracy_score(labels, best),
             "balanced_accuracy": metrics.balanced_accuracy_score(labels, best),
@@ -522,13 +522,13 @@ def test_scores_against_scikit_learn():
     )
     sure = random.integers(1, 6, size=50) / 6  # with ties
     labels = classes[random.integers(2, size=50)]
-    own = of_classes(labels, np.log(np.stack([1 - sure, sure], axis=1)), classes[:2])
+    own = of_classes([(labels, np.log(np.stack([1 - sure, sure], axis=1)))], classes[:2])
     assert own["roc_auc"] == pytest.approx(metrics.roc_auc_score(labels == "b", sure), rel=1e-9)
-    found = of_classes(np.array(["a", "z"]), np.log(P[:2]), classes)
-    alone = of_classes(np.array(["a"]), np.log(P[:1]), classes)
+    found = of_classes([(np.array(["a", "z"]), np.log(P[:2]))], classes)
+    alone = of_classes([(np.array(["a"]), np.log(P[:1]))], classes)
     assert found == alone | {"accuracy": alone["accuracy"] / 2}, "a class that training did not have is an error"
     with pytest.raises(ValueError, match="only classes that training did not have"):
-        of_classes(np.array(["z"]), np.log(P[:1]), classes)
+        of_classes([(np.array(["z"]), np.log(P[:1]))], classes)
 
 
 def test_a_number_far_beyond_those_of_the_training_is_refused_with_its_place(file):

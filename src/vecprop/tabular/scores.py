@@ -30,7 +30,7 @@ def scores(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str
     if not hasattr(estimator, "classes_"):
         return of_numbers(y, predictions(estimator, X), overwrite=True)
     blocks = ((y[start:stop], estimator.predict_log_proba(block)) for start, stop, block in _blocks(X))
-    return _of_blocks(blocks, estimator.classes_)
+    return of_classes(blocks, estimator.classes_)
 
 
 def predictions(estimator: Any, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -72,22 +72,17 @@ def of_numbers(y: npt.NDArray[Any], predicted: npt.NDArray[Any], overwrite: bool
     }
 
 
-def of_classes(y: npt.NDArray[Any], log_proba: npt.NDArray[Any], classes: npt.NDArray[Any]) -> dict[str, float]:
-    """Return the scores of a classification from finite log-probabilities (m, classes).
+def of_classes(blocks: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]], classes: Any) -> dict[str, float]:
+    """Return the scores of a classification from blocks of targets (m,) and finite log-probabilities (m, classes).
 
     An example of a class not in `classes` counts as wrong in the accuracy, and not at all in the other scores. The area
     under the ROC curve exists only for two classes.
 
     >>> P = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
-    >>> found = of_classes(np.array(["a", "b", "b"]), np.log(P), np.array(["a", "b"]))
+    >>> found = of_classes([(np.array(["a", "b", "b"]), np.log(P))], np.array(["a", "b"]))
     >>> {name: round(value, 3) for name, value in found.items()}
     {'accuracy': 0.667, 'balanced_accuracy': 0.75, 'f1_macro': 0.667, 'log_loss': 0.607, 'roc_auc': 1.0}
     """
-    return _of_blocks([(y, log_proba)], classes)
-
-
-def _of_blocks(blocks: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]], classes: Any) -> dict[str, float]:
-    """Return the scores of a classification from blocks of targets and log-probabilities."""
     count = len(classes)
     right, true, told = np.zeros((3, count), dtype=np.int64)
     unknown, loss = 0, 0.0

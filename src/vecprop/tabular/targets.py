@@ -68,7 +68,7 @@ class Target:
         if not self.words:
             if (found := table.dtype(self.name)).is_temporal():
                 wanted = "true or false" if self.truth else "numbers"
-                raise ValueError(f"{table.source}: the target {self.name!r} must hold {wanted}; it has {found}")
+                raise ValueError(f"{_called(table, self.name)} must hold {wanted}; it has {found}")
             # texts of whole numbers have all digits beyond 2^53
             if not (self.whole and all(self._converted(series)[1].all() for series in table.parts(self.name))):
                 table = as_kind(table, self.name, "boolean" if self.truth else "number", self.decimal)
@@ -125,13 +125,11 @@ def find_target(table: Table, name: str, task: str | None) -> Target:
     """Return the target of an understood table without gaps in it; ValueError if its values are alike, or unfit."""
     if task is not None:
         check_choice(task, "task", TASKS)
-    form = (table.forms or {}).get(name, Form("number"))
+    form, this = (table.forms or {}).get(name, Form("number")), _called(table, name)
     dates_as_text = form.kind in ("date", "clock") and task is None
     if dates_as_text or table.dtype(name).is_temporal():
-        raise ValueError(
-            f"{table.source}: the target {name!r} holds dates; name another target, or make numbers of it, such as days"
-            f"{', or say --task classification' if dates_as_text else ''}"
-        )
+        more = ", or say --task classification" if dates_as_text else ""
+        raise ValueError(f"{this} holds dates; name another target, or make numbers of it, such as days{more}")
     truth = table.dtype(name) == pl.Boolean
     if form.kind == "boolean":  # labels such as yes and no are classes of their own
         truth = {cell.lower() for cell in column_stats.counts_of_labels(table, name)} <= {"true", "false", "1", "0"}
@@ -144,17 +142,20 @@ def find_target(table: Table, name: str, task: str | None) -> Target:
         if count > max(MOST_INTEGER_CLASSES, m // 2) and task is None and name not in table.categorical:
             head = next(table.parts(name)).drop_nulls().head(3).to_list()
             raise ValueError(
-                f"{table.source}: the target {name!r} has {count} different texts in {m} rows, such as "
-                f"{first_rows(head, 2)}: these are no classes; name another target, or say --task classification"
+                f"{this} has {count} different texts in {m} rows, such as {first_rows(head, 2)}: these are no classes; "
+                "name another target, or say --task classification"
             )
         target = _of_labels(table, name, numbers=table.dtype(name) != pl.String)
     first = next(target.parts(table))[0]
     if all((part == first).all() for part in target.parts(table)):
         what = "class" if target.task == "classification" else "value"
-        raise ValueError(
-            f"{table.source}: the target {name!r} has only one {what}, {first.item()!r}: there is nothing to learn"
-        )
+        raise ValueError(f"{this} has only one {what}, {first.item()!r}: there is nothing to learn")
     return target
+
+
+def _called(table: Table, name: str) -> str:
+    """Return the beginning of a message about the target."""
+    return f"{table.source}: the target {name!r}"
 
 
 def _of_labels(table: Table, name: str, numbers: bool) -> Target:
@@ -168,30 +169,23 @@ def _of_labels(table: Table, name: str, numbers: bool) -> Target:
 def _of_numbers(table: Table, name: str, task: str | None, form: Form) -> Target:
     """Return a target of numbers, or of classes that are numbers."""
     numeric = as_kind(table, name, "number", form.decimal)
-    found, values = column_stats.as_numbers(numeric, name)
+    (found, values), this = column_stats.as_numbers(numeric, name), _called(table, name)
     if found.infinite:
         raise ValueError(f"{table.source}: {found.infinite} values of the target {name!r} are not finite; correct them")
     if max(-found.low, found.high) > LARGEST:
-        raise ValueError(
-            f"{table.source}: the target {name!r} has numbers beyond {LARGEST:g}, whose squares are no numbers any "
-            "more; divide them, or leave these rows out"
-        )
+        beyond = f"{this} has numbers beyond {LARGEST:g}, whose squares are no numbers any more"
+        raise ValueError(f"{beyond}; divide them, or leave these rows out")
     distinct = column_stats.different(values)
     if task is None:
         task = "classification" if found.whole and distinct <= MOST_INTEGER_CLASSES else "regression"
         if task == "regression" and distinct > 1 and (kind := find_kind(numeric, name)).kind == "left out":
-            raise ValueError(
-                f"{table.source}: the target {name!r} is nothing to be learned: {kind.reason}; name another target, or "
-                "say --task regression"
-            )
+            otherwise = "name another target, or say --task regression"
+            raise ValueError(f"{this} is nothing to be learned: {kind.reason}; {otherwise}")
     if task == "regression":
         reason = f"it has {distinct} different {'whole ' if found.whole else ''}numbers"
         return Target(name, task, reason, decimal=form.decimal, unit=form.unit)
     if not found.whole and distinct > MOST_INTEGER_CLASSES:
-        raise ValueError(
-            f"{table.source}: the target {name!r} has {distinct} different numbers, too many for classes; say "
-            "--task regression"
-        )
+        raise ValueError(f"{this} has {distinct} different numbers, too many for classes; say --task regression")
     return _of_labels(table, name, numbers=True)
 
 
@@ -203,5 +197,5 @@ def labelled(table: Table, name: str, words: bool = True, drop: bool = True) -> 
         more = f" ({missing.sum()} such rows)" if missing.sum() > 1 else ""
         raise ValueError(f"{table.place(row, name)}: the target is missing{more}; fill it in, or leave these rows out")
     if drop and missing.all():
-        raise ValueError(f"{table.source}: the target {name!r} is missing in all rows")
+        raise ValueError(f"{_called(table, name)} is missing in all rows")
     return (table.take(~missing), int(missing.sum())) if missing.any() else (table, 0)

@@ -420,4 +420,4 @@ def constant(y: npt.NDArray[Any], y_test: npt.NDArray[Any], task: str) -> dict[s
         return of_numbers(y_test, np.full(len(y_test), y.mean()))
     classes, counts = np.unique(y, return_counts=True)
     shares = np.broadcast_to(np.log(counts / counts.sum()), (len(y_test), len(classes)))
-    return of_classes(y_test, shares, classes)
+    return of_classes([(y_test, shares)], classes)

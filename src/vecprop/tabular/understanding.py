@@ -37,7 +37,7 @@ class ColumnEvidence:
     differ: int = 0  # cells that are different numbers under the two signs
     different: set[float] = field(default_factory=set)  # numbers, gathered until there are more than `_MANY`
     truth: bool = True  # whether all cells are true or false
-    formats: Counter[str] | None = None  # cells that have each date format, "" a time; None: none was looked for yet
+    formats: Counter[str] = field(default_factory=Counter)  # cells that have each date format, "" a time
 
     def count(self, decimal: str) -> int:
         """Return how many cells are numbers with this sign, and with no unit or the commonest."""
@@ -58,9 +58,8 @@ class ColumnEvidence:
     @property
     def dated(self) -> tuple[int, list[str]]:
         """How many cells at most have the same date format, and the formats that as many have."""
-        formats = self.formats or Counter()
-        best = max(formats.values(), default=0)
-        return best, [form for form, count in formats.items() if count == best]
+        best = max(self.formats.values(), default=0)
+        return best, [form for form, count in self.formats.items() if count == best]
 
     @property
     def shown(self) -> str | None:
@@ -122,11 +121,11 @@ def _add(found: Sequence[ColumnEvidence], cells: pl.Series, markers: Collection[
     known = plain | rest if said else rest
     dated = known if said else rest & grid(spelling.may_be_dates(cells).fill_null(False))
     for k in np.flatnonzero(dated.any(axis=1)).tolist():
-        found[k].like += int(dated[k].sum())
-        texts = cells[k * rows : (k + 1) * rows].filter(pl.Series(known[k]))
-        if (formats := found[k].formats) is None:  # the user's, first, or those that the first cells have
+        texts, formats = cells[k * rows : (k + 1) * rows].filter(pl.Series(known[k])), found[k].formats
+        if not found[k].like:  # none was looked for yet: the user's, first, or those that the first cells have
             first = [*([] if said is None else [said]), *spelling.formats_of(texts.head(_HEAD).to_list())]
-            formats = found[k].formats = Counter(dict.fromkeys(first, 0))
+            formats.update(dict.fromkeys(first, 0))
+        found[k].like += int(dated[k].sum())
         for form in formats:
             formats[form] += len(texts) - spelling.dates(texts, form).null_count()
 
@@ -220,7 +219,7 @@ def understand(
     """
     evidence, sign = gather(table, target)
     for form in spelling.general_formats(table.spelling, table.known):
-        if not any(found.formats and found.formats[form] for found in evidence.values()):
+        if not any(found.formats[form] for found in evidence.values()):
             raise ValueError(
                 f"--date-format {form!r}: no text in {table.source} is a date such as {readable(form)}; correct it, "
                 f"leave it out, or say COLUMN={form} if a column of numbers holds dates"
@@ -298,7 +297,7 @@ def _number_form(table: Table, name: str, found: ColumnEvidence, sign: str | Non
 def _form(table: Table, name: str, found: ColumnEvidence, sign: str | None, is_target: bool) -> Form:
     """Return how a column is written; raise `_Mixture` if that is unclear."""
     said, own = spelling.format_of(table.spelling, name, table.known)
-    if said is not None and found.known and (own or (found.formats or Counter())[said] == found.known):
+    if said is not None and found.known and (own or found.formats[said] == found.known):
         return Form("date", format=said)
     number = _number_form(table, name, found, sign)
     _refuse_groups(table, name, found, sign, ".")
