@@ -103,7 +103,7 @@ def mask(
     if isinstance(rate, float):
         return fuse(Kept(xp, kept_share(rate), dtype))(*given)
     keep = per_column(rate)
-    return fuse(Kept(xp, None, dtype))(*given, xp.astype(keep * _LEVELS, columns.dtype), 1.0 / keep)
+    return fuse(Kept(xp, None, dtype))(*given, xp.astype(keep * _LEVELS - 1, columns.dtype), 1.0 / keep)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,10 @@ class Kept:
     dtype: Any
 
     def __call__(self, key0: Array, key1: Array, word: Array, *by_network: Array) -> Array:
-        """Return 1/keep where the unit is kept, else 0; by network from keep·2¹⁶ and 1/keep."""
-        limit, scale = by_network if self.keep is None else (round(self.keep * _LEVELS), 1.0 / self.keep)
+        """Return 1/keep where the unit is kept, else 0; by network from keep·2¹⁶ - 1 and 1/keep."""
+        last, scale = by_network if self.keep is None else (round(self.keep * _LEVELS) - 1, 1.0 / self.keep)
+        last = last << 16 | 0xFFFF  # as draw >> 16 <= last, in one pass less
+        if self.keep is not None and namespace_name(self.xp) == "jax":
+            last = self.xp.asarray(last, dtype=self.xp.uint32)  # JAX takes Python's integers for int32
         draw = _cut(self.xp, (word ^ key1) * key0)
-        return self.xp.astype(draw >> 16 < limit, self.dtype) * scale
+        return self.xp.astype(draw <= last, self.dtype) * scale
