@@ -93,8 +93,8 @@ class Table:
         return frozenset(self.names)
 
     def column(self, name: str) -> pl.Series:
-        """Return a column."""
-        return self.frame.get_column(name)
+        """Return a whole column."""
+        return pl.concat(list(self.parts(name)))
 
     def dtype(self, name: str) -> Any:
         """Return the type of a column, one of polars."""
@@ -102,7 +102,7 @@ class Table:
 
     def parts(self, name: str) -> Iterator[pl.Series]:
         """Yield the parts of a column, in the order of the rows."""
-        yield self.column(name)
+        yield self.frame.get_column(name)
 
     def blocks(self) -> Iterator[Table]:
         """Yield blocks of rows in the order of the file, one in memory at a time."""

@@ -36,10 +36,6 @@ class LargeTable(Table):
     def __len__(self) -> int:
         return self.rows if self.kept is None else int(np.count_nonzero(self.kept))
 
-    def column(self, name: str) -> pl.Series:
-        """Return a whole column."""
-        return pl.concat(list(self.parts(name)))
-
     def parts(self, name: str) -> Iterator[pl.Series]:
         """Yield a column in parts, in the order of the rows."""
         size = _PART_OF_TEXTS if self.dtype(name) == pl.String else _PART
