@@ -30,6 +30,7 @@ few = X[:, :2048], Y[:, :2048]
 params = net.init(backend=backend)
 moved = backend.asarray(X), backend.asarray(Y)
 net.gradients(params, *(a[:, :2048] for a in moved))
+vp.fit(net, *few, epochs=1, backend=backend)            # starts the threads, each of which reserves addresses
 
 import importlib.util
 if importlib.util.find_spec("sklearn"):
