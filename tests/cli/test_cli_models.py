@@ -354,7 +354,7 @@ GOOD = "x,k,y\n" + "".join(f"{i % 7},{'ab'[i % 2]},{i * 1.5}\n" for i in range(3
 @cases(
     (GOOD, (), "which column is to be predicted? --target NAME; {path} has: x, k, y"),
     (GOOD, ("-t", "yy"), "target: {path} has no column 'yy': did you mean 'y'?"),
-    (GOOD, ("-t", "y", "--hidden", "8;8"), "--hidden must be integers separated by commas"),
+    (GOOD, ("-t", "y", "--hidden", "8;8"), "--hidden must be integers such as 64,32"),
     (GOOD, ("-t", "y", "--task", "regresion"), "unknown task 'regresion': did you mean 'regression'"),
     (GOOD, ("-t", "y", "--drop", "z"), "--drop: {path} has no column 'z'; it has: x, k, y"),
     (GOOD, ("-t", "y", "--test-share", "2"), "test_share must be"),

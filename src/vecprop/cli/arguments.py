@@ -9,22 +9,22 @@ from vecprop.nn.network import Network
 from vecprop.utils.errors import unknown_name
 
 
-def integers(text: str, option: str, example: str = "3,4,1") -> list[int]:
+def integers(text: str, option: str) -> list[int]:
     """Return the integers of a text such as "1,10,100"; their range is checked later.
 
     >>> integers("1,10, 1_000", "--sizes")
     [1, 10, 1000]
     """
-    return _split(text, ",", f"{option} must be integers separated by commas, such as {example}")
+    return _split(text, ",", f"{option} must be integers separated by commas, such as 3,4,1")
 
 
-def layer_sizes(text: str, option: str) -> list[int]:
+def layer_sizes(text: str, option: str, example: str = "3,4,1") -> list[int]:
     """Return the sizes of layers, in any of the usual forms; their range is checked later.
 
     >>> [layer_sizes(text, "--sizes") for text in ("3,4,1", "3-4-1", "3 4 1")]
     [[3, 4, 1], [3, 4, 1], [3, 4, 1]]
     """
-    return _split(text, "[-, ]+", f"{option} must be integers such as 3,4,1")
+    return _split(text, "[-, ]+", f"{option} must be integers such as {example}")
 
 
 def _split(text: str, between: str, wanted: str) -> list[int]:

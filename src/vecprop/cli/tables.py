@@ -18,7 +18,7 @@ from vecprop import tabular
 from vecprop.backend import distributed
 from vecprop.backend.selection import get_backend, use_backend
 from vecprop.cli import pictures, signals
-from vecprop.cli.arguments import integers
+from vecprop.cli.arguments import layer_sizes
 from vecprop.cli.options import FileFormat, Wanted
 from vecprop.cli.output import Interrupted, reason
 from vecprop.cli.writing import MODEL, REPORT
@@ -74,12 +74,12 @@ def join() -> bool:
 def layers(text: str | None) -> tuple[int, ...] | None:
     """Return the sizes of hidden layers from a text such as "64,32", or "" for none.
 
-    >>> layers("64, 32"), layers(""), layers(None)
-    ((64, 32), (), None)
+    >>> layers("64, 32"), layers("64-32"), layers(""), layers(None)
+    ((64, 32), (64, 32), (), None)
     """
     if text is None:
         return None
-    return tuple(integers(text, "--hidden", '64,32, or "" for none')) if text.strip() else ()
+    return tuple(layer_sizes(text.strip(), "--hidden", '64,32, or "" for none')) if text.strip() else ()
 
 
 def class_weights(given: Sequence[str] | None, balance: bool) -> str | dict[str, float] | None:
