@@ -79,14 +79,6 @@ def _sum_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
     return graph.reduce(np.add, inner, (*first, *(kept[a] for a in wanted.axes)), False)
 
 
-def _sum_of_scalar_products(graph: Graph, x: Value, wanted: Sum) -> Value | None:
-    """Replace a sum of scalar products over an axis by one scalar product over it too."""
-    if x.op.kind != "dot" or wanted.axes != (x.ndim - 1,) or wanted.keepdims:
-        return None
-    summed = x.op.attributes + 1
-    return graph.record("dot", x.op.inputs, summed, summed, wanted.shape, x.dtype)
-
-
 def _sign_of_a_sum(graph: Graph, x: Value, wanted: Sum) -> Value | None:
     """Replace Σ -a by -Σ a."""
     if not x.is_ufunc(np.negative) or x.op.inputs[0].dtype != x.dtype:
@@ -127,5 +119,5 @@ REWRITES = Rewrites(
         np.multiply: (_one_left_out, _smaller_factor_scaled, _sign_of_a_product, _logistic_by_exp),
         np.divide: (_one_left_out, _smaller_factor_scaled),
     },
-    sums=(_sum_of_a_sum, _sum_of_scalar_products, _sign_of_a_sum, _number_out_of_a_sum, _sum_of_products),
+    sums=(_sum_of_a_sum, _sign_of_a_sum, _number_out_of_a_sum, _sum_of_products),
 )
