@@ -178,6 +178,13 @@ def test_other_seeds_are_advised_first_where_a_network_is_stuck(net, data, optim
     assert ("training is stuck" in finding.message) == stuck
 
 
+@cases((8, False), (9, True))
+def test_a_few_epochs_are_no_rest(epochs, found):
+    """Their costs may lie on a level by chance."""
+    few = run(Network((2, 1)), circles, Descent(1.0), epochs, validation=0.2)
+    assert ("high_bias" in diagnose(few(0))) == found
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_long_steps_that_kill_units(seed):
     net = Network((4, 32, 32, 1), hidden="relu", output="identity")
