@@ -402,8 +402,8 @@ def test_paths_that_are_refused(tmp_path, home):
     for message, *words in (
         ("does not exist (looked from", "train", tmp_path / "none.csv", "-t", "y"),
         ("is a directory; give a file in it", "train", tmp_path, "-t", "y"),
-        ("Not a directory", "train", data, "-t", "price", "-q", "-o", tmp_path / "file"),
-        ("Not a directory", "train", data, "-t", "price", "-q", "-o", tmp_path / "file" / "m"),
+        ("it is a file; name a folder", "train", data, "-t", "price", "-q", "-o", tmp_path / "file"),
+        ("it is a file; name a folder", "train", data, "-t", "price", "-q", "-o", tmp_path / "file" / "m"),
         ("there is no folder", "predict", model, data, "-q", "-o", tmp_path / "no" / "p.csv"),
         ("is a directory", "predict", model, data, "-q", "-o", tmp_path),
         ("has no model.safetensors, as `vecprop train`", "predict", tmp_path, data),

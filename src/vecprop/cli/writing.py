@@ -24,7 +24,7 @@ def check_folder(folder: Path) -> None:
     """Raise OSError if a folder cannot be made or written to."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+        raise NotADirectoryError(f"cannot write into {there}: it is a file; name a folder")
     if not os.access(there, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 

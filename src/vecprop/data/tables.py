@@ -223,7 +223,7 @@ def kind_of(source: str) -> str:
     """Return "csv", "parquet", "arrow" or "npy"; an error unless the file is a table."""
     if Path(source).is_dir():
         raise IsADirectoryError(f"{source} is a directory; give a file in it")
-    if not Path(source).exists():
+    if not Path(source).exists() and source != "-":  # as programs call their standard input
         raise FileNotFoundError(f"{source} does not exist (looked from {os.getcwd()})")
     if not Path(source).is_file():
         raise OSError(
