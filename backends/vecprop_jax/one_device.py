@@ -176,8 +176,6 @@ class JAXOnOneDevice(Backend):
         own = dtype_name(values)
         # 64-bit arrays can only be made and read where x64 is enabled
         with jax.enable_x64(True) if _WIDE & {dtype, own} else ExitStack():
-            if foreign and not shared:
-                return jnp.asarray(values)  # the dtype, which it has, takes longer than the rest
             return jnp.asarray(share(values, jnp.from_dlpack) if shared else values, dtype=dtype or own)
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
