@@ -332,6 +332,7 @@ def test_each_network_of_a_stack_is_clipped_on_its_own():
     assert_same(clipped, stacked([nothing, small, clip.update(large)]))
     norm = np.sqrt(sum(np.sum(a[2] ** 2) for a in leaves_of(clipped)))
     np.testing.assert_allclose(norm, 1.0, rtol=1e-15)
+    assert_same(ClipByNorm(2.0).update(small), small)
 
 
 # --- values -------------------------------------------------------------------------------------------------
@@ -378,6 +379,18 @@ def test_several_learning_rates_want_rates():
         optimizer.update(params, (), params)
     (moved,), _ = optimizer.update(params, (), params, np.array(optimizer.learning_rate))
     assert moved.reshape(-1).tolist() == [0.9, 0.8]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_what_an_update_is_given_counts(kind):
+    params = (vp.Layer(np.ones((1, 1)), np.ones((1, 1))),)
+
+    def moved(optimizer, **given):
+        return optimizer.update(params, optimizer.init(params), params, **given)
+
+    assert_same(moved(kind(0.1), rate=0.2), moved(kind(0.2)))
+    if kind is AdamW:
+        assert_same(moved(kind(0.1), decay=0.5), moved(kind(0.1, weight_decay=0.5)))
 
 
 def test_check_optimizer():
