@@ -276,6 +276,20 @@ def test_a_first_fit_compiles_its_epochs_alone_at_level_1_on_a_cpu_unless_told_o
     assert f"xla_backend_optimization_level: {level}\n" in options.read_text(encoding="utf-8") + "\n"
 
 
+def test_fits_compile_few_programs_beside_their_epochs(tmp_path):
+    """An operation outside a compiled function is a program of its own for each shape, of 10 ms and more."""
+    pytest.importorskip("jax")
+    code = (
+        "import vecprop as vp; X, Y = vp.datasets.xor(m=8); net = vp.Network((2, 3, 1))\n"
+        "how = {'epochs': 2, 'backend': 'jax', 'standardize': True, 'batch_norm': True}\n"
+        "state = vp.fit(net, X, Y, **how).state; vp.fit(net, X, Y, state=state, **how)\n"
+        "vp.fit(net, X, Y, optimizer=vp.LBFGS(), epochs=2, backend='jax')"
+    )
+    done = fresh(code, JAX_PLATFORMS="cpu", XLA_FLAGS=f"--xla_dump_to={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("*.debug_options"))) <= 10
+
+
 @pytest.mark.parametrize("name", ["numpy", "jax"])
 def test_what_holds_a_backend_is_pickled_and_copied_with_its_name(name):
     backend, (X, Y) = backend_or_skip(name), vp.datasets.xor(m=20)

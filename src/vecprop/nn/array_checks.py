@@ -4,8 +4,10 @@ X, Y and sample_weight must be of the parameters' library, and are converted to 
 are always checked; values only where they can be read, so not inside `jax.jit` or `jax.grad`.
 """
 
+import operator
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import reduce
+from itertools import chain, pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -124,10 +126,11 @@ def check_finite_params(checked: Checked, argument: str = "params") -> None:
 
     The methods of Network accept such parameters and compute with them, as a member of a stack may have diverged.
     """
-    for l, layer in enumerate(checked.params, start=1):
-        for name, array in zip(Layer._fields, layer, strict=True):
-            if is_concrete(array):
-                _require_finite(checked.xp, f"{argument}: {name}{l}", array, array, checked.dtype)
+    names = [f"{argument}: {name}{l}" for l in range(1, 1 + len(checked.params)) for name in Layer._fields]
+    known = [(name, array) for name, array in zip(names, chain(*checked.params), strict=True) if is_concrete(array)]
+    fine: Any = not known or checked.backend.compile(_are_finite)(tuple(array for _, array in known))
+    for name, array in known if is_concrete(fine) and not fine else ():
+        _require_finite(checked.xp, name, array, array, checked.dtype)
 
 
 def check_one_network(
@@ -207,6 +210,12 @@ def check_inputs(net: Sized, checked: Checked, X: Any) -> Array:
         if is_concrete(fine) and not fine:
             _require_finite(checked.xp, "X", X, array, checked.dtype)
     return array
+
+
+def _are_finite(arrays: tuple[Array, ...]) -> Array:
+    """Return (0-d) whether all numbers of some arrays are finite, by one program."""
+    xp = array_namespace(arrays[0])
+    return reduce(operator.and_, [xp.all(xp.isfinite(array)) for array in arrays])
 
 
 def _has_finite_sum(array: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vecprop.backend.namespaces import Array, Namespace
+from vecprop.backend.namespaces import Array, Namespace, Static
 from vecprop.propagation import Layer
 
 
@@ -81,7 +81,7 @@ def moments_of(parts: Iterable[tuple[Array, Array | None]]) -> Moments:
     return reduce(lambda a, b: a.add(np, b), found)
 
 
-def input_scale(xp: Namespace, X: Array, w: Array | None) -> InputScale:
+def input_scale(xp: Static[Namespace], X: Array, w: Array | None) -> InputScale:
     """Return the weighted mean and deviation of every row of X (n_0, m); 1 for the deviation of a constant row."""
     return moments(xp, X, w).scale(xp)
 
@@ -97,6 +97,6 @@ def fold_input(xp: Namespace, layer: Layer, scale: InputScale) -> Layer:
     return Layer(W, layer.b - W @ scale.mean)
 
 
-def unfold_input(xp: Namespace, layer: Layer, scale: InputScale) -> Layer:
+def unfold_input(xp: Static[Namespace], layer: Layer, scale: InputScale) -> Layer:
     """Return (W, b) from (W′, b′): the inverse of `fold_input`."""
     return Layer(layer.W * xp.matrix_transpose(scale.deviation), layer.b + layer.W @ scale.mean)

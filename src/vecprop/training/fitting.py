@@ -14,7 +14,7 @@ import numpy as np
 
 from vecprop.backend.contract import Backend, locked
 from vecprop.backend.main_memory import map_of
-from vecprop.backend.namespaces import is_array
+from vecprop.backend.namespaces import Static, array_namespace, is_array
 from vecprop.backend.out_of_memory import Demand, columns_of, reports_out_of_memory, require_memory
 from vecprop.backend.processes import Team
 from vecprop.backend.pytrees import leaves_of, map_tree
@@ -22,7 +22,7 @@ from vecprop.backend.selection import check_precision, get_backend, get_precisio
 from vecprop.backend.transfer import floating_name
 from vecprop.data.sparse import is_sparse
 from vecprop.nn.array_checks import Checked, check_finite_params, check_params, dtype_name
-from vecprop.nn.batch_norm import initial
+from vecprop.nn.batch_norm import Statistics, initial
 from vecprop.nn.dropout import kept_share
 from vecprop.nn.input_scaling import InputScale, fold_input, unfold_input
 from vecprop.nn.metrics import get_metric
@@ -513,7 +513,8 @@ def _begin(
     if state is None:
         xp, layers = run.backend.xp, checked.params
         if scale is not None:  # given parameters expect unscaled inputs
-            layers = (unfold_input(xp, layers[0], map_tree(run.backend.asarray, scale)), *layers[1:])
+            first = run.backend.compile(unfold_input)(xp, layers[0], map_tree(run.backend.asarray, scale))
+            layers = (first, *layers[1:])
         pairs = [initial(xp, layer) for layer, n in zip(layers, run.normalized, strict=False) if n]
         params = (*layers, *(gamma_beta for gamma_beta, _ in pairs))
         statistics = tuple(seen for _, seen in pairs)
@@ -550,8 +551,22 @@ def _begin(
 
 def _plain(run: Run, state: TrainingState) -> Params:
     """Return the predicting layers (W, b), everything folded in; of the best epoch if kept."""
-    kept = state.given_back
-    layers = plain_layers(run.net, run.normalized, kept.params, kept.statistics)
-    if state.scale is None:
+    kept, scale = state.given_back, state.scale
+    if scale is None and not any(run.normalized):
+        return tuple(kept.params)
+    scale = None if scale is None else map_tree(run.backend.asarray, scale)
+    return run.backend.compile(_folded)(run.net, run.normalized, kept.params, kept.statistics, scale)  # type: ignore[no-any-return]
+
+
+def _folded(
+    net: Static[Network],
+    normalized: Static[tuple[bool, ...]],
+    params: Any,
+    statistics: tuple[Statistics, ...],
+    scale: InputScale | None,
+) -> Params:
+    """Return the layers of unscaled X, with batch normalization folded in."""
+    layers = plain_layers(net, normalized, params, statistics)
+    if scale is None:
         return layers
-    return fold_input(run.backend.xp, layers[0], map_tree(run.backend.asarray, state.scale)), *layers[1:]
+    return fold_input(array_namespace(layers[0].W), layers[0], scale), *layers[1:]

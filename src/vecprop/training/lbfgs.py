@@ -2,6 +2,7 @@
 
 import math
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from vecprop import propagation
 from vecprop.backend.blas import BLAS
 from vecprop.backend.contract import Backend
 from vecprop.backend.namespaces import Array, Bound, Static, array_namespace
+from vecprop.backend.pytrees import leaves_of, map_tree
 from vecprop.nn.network import Network
 from vecprop.nn.weight_penalties import Penalties
 from vecprop.propagation import Params
@@ -76,7 +78,8 @@ class _Search:
         self.plan, self.state = plan, state
         self.layout: Layout = layout(state.params, apart=False)
         backend = plan.run.backend
-        self.start = backend.to_numpy(self.layout.pack(backend, state.params)[0])[:, 0].astype(np.float64)
+        # joined and divided on the host, for which JAX compiles nothing
+        self.start = np.concatenate([backend.to_numpy(a).reshape(-1) for a in leaves_of(state.params)]).astype(float)
         self.history = new_history(plan)
         self._latest: dict[bytes, tuple[float, npt.NDArray[np.float64]]] = {}
         self._compiled = backend.compile_loop(_cost_and_gradient, bound=plan.data.same_arrays)
@@ -84,9 +87,8 @@ class _Search:
         self.vector = self.start
 
     def unpacked(self, vector: npt.NDArray[np.float64]) -> Params:
-        backend = self.plan.run.backend
-        buffer = backend.asarray(vector[:, None], self.plan.spec.dtype)
-        return self.layout.unpack(backend.xp, (buffer,))  # type: ignore[no-any-return]
+        moved = partial(self.plan.run.backend.asarray, dtype=self.plan.spec.dtype)
+        return map_tree(moved, self.layout.unpack(np, (vector[:, None],)))  # type: ignore[no-any-return]
 
     def cost_and_gradient(self, vector: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         run, backend, by_network = self.plan.run, self.plan.run.backend, self.plan.by_network

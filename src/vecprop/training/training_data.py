@@ -141,7 +141,7 @@ class TrainingData:
             )
         if self.weighted_by_network:
             raise ValueError("standardize=True needs sample_weight of shape (m,): one scaling of X serves all networks")
-        return input_scale(self.checked.xp, self.X, self.w)
+        return self.checked.backend.compile(input_scale)(self.checked.xp, self.X, self.w)  # type: ignore[no-any-return]
 
     def sample(self) -> tuple[Host, Host, Host | None]:
         """Return X, Y and the weights of some examples, evenly spread, on the host."""
@@ -187,7 +187,7 @@ class TrainingData:
 
     def scaled(self, scale: InputScale) -> Self:
         """Return them with every feature scaled (E35)."""
-        return self._of(scaled(self.X, scale), self.Y, self.w)
+        return self._of(self.checked.backend.compile(scaled)(self.X, scale), self.Y, self.w)
 
     # --- how they are trained on, and judged ---
 
