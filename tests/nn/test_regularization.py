@@ -71,6 +71,13 @@ def test_masks_are_what_they_always_were(seed, step, layer, n):
             assert D[unit, place] == (65536 / 45875 if draw < 45875 * 65536 else 0)
 
 
+def test_the_last_draw_that_keeps_an_entry():
+    """With the keys 1 and 0 the draw is the word itself; half of all words keep."""
+    words = xp.asarray([2**31 - 1, 2**31], dtype=xp.uint32)
+    keys = (xp.asarray(key, dtype=xp.uint32) for key in (1, 0))
+    assert [float(d) for d in dropout.Kept(xp, 0.5, xp.float64)(*keys, words)] == [2.0, 0.0]
+
+
 def test_masks_by_network_are_those_of_each_share():
     keys, columns = (
         np.stack([dropout.step_keys(seed, 1, 0, 1)[0, 0] for seed in range(3)]),
