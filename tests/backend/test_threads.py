@@ -133,6 +133,16 @@ def test_choices_are_not_piled_up():
     assert scoped_settings._blocks.get() == ()
 
 
+def test_a_thread_that_looked_before_a_block_began_does_not_see_it_when_it_is_over():
+    """It may be stopped between reading the choices and asking each whether it counts."""
+    choice = vp.use_precision("fast")
+    *_, looked_at = scoped_settings._lasting["precision"]
+    with choice:
+        pass
+    del choice
+    assert in_threads(1, lambda _: looked_at.counts_here()) == [False]
+
+
 def test_asyncio_tasks_do_not_see_each_others_blocks():
     async def task(backend, rounds=20):
         seen = set()

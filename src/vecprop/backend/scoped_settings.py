@@ -27,6 +27,7 @@ class _Made:
         self.maker = threading.get_ident()
         self.running = weakref.WeakSet(threading.enumerate())  # these must not see it if a block follows
         self.certain = False
+        self.withdrawn = False  # whether a block has taken its place
 
     def is_dropped(self) -> bool:
         return self.choice() is None
@@ -35,7 +36,8 @@ class _Made:
         """Tell whether it counts in this thread; asking in its own thread makes that certain."""
         if threading.get_ident() == self.maker:
             self.certain = True
-        return self.certain or self.is_dropped() or threading.current_thread() not in self.running
+        counts = self.certain or self.is_dropped() or threading.current_thread() not in self.running
+        return counts and not self.withdrawn  # in this order: the block may begin and end, and drop it, meanwhile
 
 
 class Choice:
@@ -58,6 +60,7 @@ class Choice:
         made, self._made = self._made, None
         inside = _blocks.get()
         if made is not None:
+            made.withdrawn = True
             with _lock:
                 _lasting[self._setting] = tuple(other for other in _lasting.get(self._setting, ()) if other is not made)
             inside = tuple(block for block in inside if block is not made)
