@@ -135,7 +135,7 @@ class Kept:
         """Return 1/keep where the unit is kept, else 0; by network from keep·2¹⁶ - 1 and 1/keep."""
         last, scale = by_network if self.keep is None else (round(self.keep * _LEVELS) - 1, 1.0 / self.keep)
         last = last << 16 | 0xFFFF  # as draw >> 16 <= last, in one pass less
-        if self.keep is not None and namespace_name(self.xp) == "jax":
+        if namespace_name(self.xp) == "jax":
             last = self.xp.asarray(last, dtype=self.xp.uint32)  # JAX takes Python's integers for int32
         draw = _cut(self.xp, (word ^ key1) * key0)
         return self.xp.astype(draw <= last, self.dtype) * scale
