@@ -1,7 +1,7 @@
 """Finds out what the columns of a table are, and turns them into the features of a network, as learned in training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, Self
@@ -15,7 +15,14 @@ from vecprop.tabular.encoders import KINDS, Category, Column, Date, Found, Numbe
 from vecprop.tabular.kinds import Kind, find_kind, left_out
 from vecprop.tabular.targets import Target, find_target, labelled
 from vecprop.tabular.understanding import spelled, understand, understand_as
-from vecprop.utils.arguments import check_flag, check_instance, check_positive_integer, check_text, check_texts
+from vecprop.utils.arguments import (
+    check_annotated,
+    check_flag,
+    check_instance,
+    check_positive_integer,
+    check_text,
+    check_texts,
+)
 
 FEWEST = 10  # examples: with fewer, no part of the split is of use
 _WEIGHT = left_out("it says how much each row counts")
@@ -201,14 +208,6 @@ class Choices:
 
     def __post_init__(self) -> None:
         check_annotated(self)
-
-
-def check_annotated(settings: Any) -> None:
-    """Check the fields of a data class as they are annotated; None needs no check where it is the default."""
-    for f in fields(settings):
-        for check in getattr(f.type, "__metadata__", ()):
-            if (value := getattr(settings, f.name)) is not None or f.default is not None:
-                check(value, f.name)
 
 
 def check_columns_said(table: Table, of_training: Sequence[str] = ()) -> None:

@@ -1,6 +1,6 @@
-"""Remarks on a trained model: rare classes, columns that give the target away; the command's words for advice."""
+"""Remarks on a trained model: rare classes, and columns that give the target away."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -8,38 +8,16 @@ import numpy.typing as npt
 from vecprop.data.spelling import pl
 from vecprop.data.tables import first_rows
 from vecprop.tabular.preparation import Preparation
-from vecprop.utils.advice import ESTIMATOR, SCALED, Words
+
+Values: TypeAlias = npt.NDArray[Any]
 
 _ROWS, _NUMBERS = 5000, 1 << 22  # the most examined for a column that gives the target away
 _RARE_ROWS, _RARE = 2, 0.02  # so few rows of a class, or such a share of all, are told
 _SHOWN = 5
 _SAME = 0.99999  # a correlation of ranks that no independent measurement reaches
 
-# What advice calls the options of `vecprop train`; what has none is left out.
-_OPTIONS: Words = {
-    **dict.fromkeys(("init", "clip_norm", "batch_norm", "validation", "statistics")),
-    **dict.fromkeys(("hidden", "activation"), "--activation"),
-    **dict.fromkeys(("or_schedule", "or_adam"), ""),
-    **{name: f"--{name}" for name in ("epochs", "l2", "dropout", "seed")},
-    "learning_rate": "--learning-rate",
-    "larger_batches": "a larger --batch-size",
-    "units": "units (--hidden)",
-    "layers": "layers (--hidden)",
-    **dict.fromkeys(("seeds", "new_seed"), "another --seed"),
-    "new_split": "another --seed, which splits the rows anew",
-}
-OF_NETWORKS: Words = {**ESTIMATOR, **SCALED, **_OPTIONS}
-OF_LINEAR: Words = {**ESTIMATOR, **SCALED, **dict.fromkeys(_OPTIONS)}  # a linear model has none of them
-OF_PACK: Words = {**OF_LINEAR, **{name: _OPTIONS[name] for name in ("seeds", "new_seed", "new_split")}}
 
-
-def about_classes(
-    classes: npt.NDArray[Any],
-    y: npt.NDArray[Any],
-    y_test: npt.NDArray[Any],
-    predicted: npt.NDArray[Any],
-    weighted: bool = False,
-) -> list[str]:
+def about_classes(classes: Values, y: Values, y_test: Values, predicted: Values, weighted: bool = False) -> list[str]:
     """Return notes on rare, untested and never predicted classes; the arrays are indices of classes.
 
     If they are `weighted` already, no weights are advised.
@@ -68,7 +46,7 @@ def about_classes(
     return lines
 
 
-def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any], task: str) -> list[str]:
+def disguised(preparation: Preparation, X: Values, y: Values, task: str) -> list[str]:
     """Return a note for each column that has the target's ranks or classes, in some rows of X (m, n_x) and y (m,)."""
     rows = np.unique(np.linspace(0, len(X) - 1, max(2, min(len(X), _ROWS, _NUMBERS // X.shape[1]))).astype(np.int64))
     X, y = np.asarray(X[rows]), np.asarray(y[rows])
@@ -83,14 +61,14 @@ def disguised(preparation: Preparation, X: npt.NDArray[Any], y: npt.NDArray[Any]
     ]
 
 
-def _ranks_alike(values: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
+def _ranks_alike(values: Values, y: Values) -> bool:
     """Tell whether numbers have the order of the targets, or its reverse, but for rounding."""
     several = len(np.unique(values)) > min(20, len(np.unique(y)) // 2)
     ranks, own = (pl.Series(numbers).rank().to_numpy() for numbers in (values, y))
     return several and abs(float(np.corrcoef(ranks, own)[0, 1])) > _SAME
 
 
-def _tells_classes(part: npt.NDArray[Any], y: npt.NDArray[Any]) -> bool:
+def _tells_classes(part: Values, y: Values) -> bool:
     """Tell whether each different row has one class, and there is at most one more row than classes.
 
     Where most rows are the only ones of their class, that would be no surprise.

@@ -112,19 +112,9 @@ def of_classes(blocks: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]], clas
         "log_loss": loss / float(m),
     }
     if count == there.sum() == 2:
-        found["roc_auc"] = _share_of_pairs(*map(np.concatenate, ahead))
+        negative, positive = map(np.concatenate, ahead)
+        negative.sort()
+        parts = np.array_split(positive, 1 + len(positive) // _AT_ONCE)
+        twice = sum(int(np.searchsorted(negative, part, side).sum()) for part in parts for side in ("left", "right"))
+        found["roc_auc"] = twice / (2 * len(negative) * len(positive))  # the share of pairs, of which ties count half
     return found
-
-
-def _share_of_pairs(negative: npt.NDArray[Any], positive: npt.NDArray[Any]) -> float:
-    """Return in what share of pairs the positive value is larger; ties count half.
-
-    >>> _share_of_pairs(np.array([0.0, 1.0]), np.array([1.0, 2.0]))
-    0.875
-    """
-    negative.sort()
-    twice = 0
-    for start in range(0, len(positive), _AT_ONCE):
-        part = positive[start : start + _AT_ONCE]
-        twice += sum(int(np.searchsorted(negative, part, side).sum()) for side in ("left", "right"))
-    return twice / (2 * len(negative) * len(positive))

@@ -21,14 +21,16 @@ from vecprop.nn.activations import get_activation
 from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
-from vecprop.tabular.preparation import Plan, Preparation, Prepared, check_annotated, learn
-from vecprop.tabular.remarks import OF_LINEAR, OF_NETWORKS, OF_PACK, about_classes, disguised
+from vecprop.tabular.preparation import Plan, Preparation, Prepared, learn
+from vecprop.tabular.remarks import about_classes, disguised
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.training.checkpoint import check_every
+from vecprop.training.fit_arguments import check_callbacks
 from vecprop.training.json_values import without_nan
 from vecprop.utils import random_streams
-from vecprop.utils.advice import said
+from vecprop.utils.advice import TRAIN, TRAIN_LINEAR, TRAIN_PACK, said
 from vecprop.utils.arguments import (
+    check_annotated,
     check_choice,
     check_flag,
     check_instance,
@@ -169,8 +171,7 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
     """
     check_instance(plan, Plan, "plan", "what tabular.plan returns")
     settings = check_instance(settings, Settings | None, "settings", "tabular.Settings or None") or Settings()
-    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
-        raise TypeError(f"callbacks must be a sequence of functions (state, history), got {callbacks!r}")
+    callbacks = check_callbacks(callbacks)
     if not isinstance(plan.table, LargeTable):
         if settings.cache is not None:
             what = "--cache is for the features of a table that stays in its file (--stream, tabular.scan)"
@@ -210,7 +211,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
     diagnosis = diagnose(estimator)
-    words = OF_LINEAR if settings.linear else OF_NETWORKS if settings.of_one_kind else OF_PACK
+    words = TRAIN_LINEAR if settings.linear else TRAIN if settings.of_one_kind else TRAIN_PACK
     findings = tuple(replace(found, advice=said(found.advice, words=words)) for found in diagnosis)
     diagnosis = replace(diagnosis, findings=findings)
     of_this_run = ("callbacks", "checkpoint", "resume", "devices")
@@ -284,12 +285,12 @@ def _fitted(
         with warnings_kept() as kept:
             estimator.fit(*training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
     except DivergenceError as error:
-        error.args = (said(error.advice, words=OF_NETWORKS, after="."),)
+        error.args = (said(error.advice, words=TRAIN, after="."),)
         raise
     ended = (
         f"training ended after {settings.epochs} epoch{'s' * (settings.epochs != 1)} before it converged: more --epochs"
     )
-    remarks += dict.fromkeys(said(text, words={**OF_NETWORKS, "ended": ended}) for text in kept)
+    remarks += dict.fromkeys(said(text, words={**TRAIN, "ended": ended}) for text in kept)
     return estimator
 
 

@@ -31,7 +31,28 @@ SCALED: Words = {"standardize": None}  # for inputs that are scaled already
 PACK: Words = {  # which chooses all by itself but for its seed
     **ESTIMATOR,
     **dict.fromkeys(("init", "hidden", "activation", "batch_norm", "clip_norm", "l2", "dropout", "units", "layers")),
-    **dict.fromkeys(("learning_rate", "larger_batches", "epochs", "patience", "validation", "standardize")),
+    **dict.fromkeys(("learning_rate", "larger_batches", "epochs", "patience", "validation", "statistics")),
+    **SCALED,
+}
+# Of the command `train`: for a pack, for its linear model, which has no options, and for networks of one kind
+_SEEDS: Words = {
+    **dict.fromkeys(("seeds", "new_seed"), "another --seed"),
+    "new_split": "another --seed, which splits the rows anew",
+}
+TRAIN_PACK: Words = {**PACK, **_SEEDS}
+TRAIN_LINEAR: Words = {**PACK, **dict.fromkeys(_SEEDS)}
+TRAIN: Words = {
+    **ESTIMATOR,
+    **SCALED,
+    **_SEEDS,
+    **dict.fromkeys(("init", "clip_norm", "batch_norm", "validation", "statistics")),
+    **dict.fromkeys(("hidden", "activation"), "--activation"),
+    **dict.fromkeys(("or_schedule", "or_adam"), ""),
+    **{name: f"--{name}" for name in ("epochs", "l2", "dropout", "seed")},
+    "learning_rate": "--learning-rate",
+    "larger_batches": "a larger --batch-size",
+    "units": "units (--hidden)",
+    "layers": "layers (--hidden)",
 }
 _NAMED = re.compile(r"\{(\w+)(?::([^}]*))?\}")  # {argument} or {argument:value} in a step
 _BETWEEN = re.compile(r"; (?![^()]*\))")  # steps; a semicolon in brackets is part of one

@@ -4,6 +4,7 @@ import math
 import operator
 import os
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -158,3 +159,11 @@ def check_instance(value: Any, kind: Any, argument: str, wanted: str) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{argument} must be {wanted}, got {type(value).__name__}")
     return value
+
+
+def check_annotated(settings: Any) -> None:
+    """Check the fields of a data class as they are annotated; None needs no check where it is the default."""
+    for f in fields(settings):
+        for check in getattr(f.type, "__metadata__", ()):
+            if (value := getattr(settings, f.name)) is not None or f.default is not None:
+                check(value, f.name)
