@@ -489,6 +489,11 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
     (RARE, ("-t", "w"), r"3 classes: '1', '2', '3' \(--task regression says otherwise\)"),
     (GOOD.replace("x,k,y", "x,k,x2").replace("0.0", "0"), ("-t", "x2"), "target x2: regression"),
     ("x,y\n" + "".join(f"{i % 7},{3 * (i % 7)}.5\n" for i in range(60)), ("-t", "y"), "x alone tells the target"),
+    (
+        "days,y\n" + "".join(f"{999 if i % 4 else i},{i % 7}.5\n" for i in range(60)),
+        ("-t", "y", "--linear"),
+        "note: days: several values are 999, far from all others; if that means .* say --missing 'days=999'\n",
+    ),
 )
 def test_what_is_said_of_a_table(content, words, said, tmp_path):
     path = tmp_path / "a t.csv"

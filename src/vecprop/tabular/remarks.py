@@ -1,5 +1,6 @@
-"""Remarks on a trained model: rare classes, and columns that give the target away."""
+"""Remarks on a trained model: rare classes, columns that give the target away, numbers for missing values."""
 
+import re
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,9 +12,10 @@ from vecprop.tabular.preparation import Preparation
 
 Values: TypeAlias = npt.NDArray[Any]
 
-_ROWS, _NUMBERS = 5000, 1 << 22  # the most examined for a column that gives the target away
+_ROWS, _NUMBERS = 5000, 1 << 22  # the most of a table that is examined
 _RARE_ROWS, _RARE = 2, 0.02  # so few rows of a class, or such a share of all, are told
 _SHOWN = 5
+_SEVERAL = 3  # equal values from which on they are no accident
 _SAME = 0.99999  # a correlation of ranks that no independent measurement reaches
 
 
@@ -46,19 +48,40 @@ def about_classes(classes: Values, y: Values, y_test: Values, predicted: Values,
     return lines
 
 
-def disguised(preparation: Preparation, X: Values, y: Values, task: str) -> list[str]:
-    """Return a note for each column that has the target's ranks or classes, in some rows of X (m, n_x) and y (m,)."""
+def about_columns(preparation: Preparation, X: Values, y: Values, task: str) -> list[str]:
+    """Return notes on columns that have the target's ranks or classes, or numbers that seem to mean missing values.
+
+    They are looked for in some rows of X (m, n_x) and y (m,).
+    """
     rows = np.unique(np.linspace(0, len(X) - 1, max(2, min(len(X), _ROWS, _NUMBERS // X.shape[1]))).astype(np.int64))
     X, y = np.asarray(X[rows]), np.asarray(y[rows])
-    if len(rows) < 20 or (task == "classification" and len(np.unique(y)) < 2):
-        return []
+    enough = len(rows) >= 20 and (task == "regression" or len(np.unique(y)) > 1)
     ends = np.cumsum([len(column.features) for column in preparation.columns])
-    return [
-        f"{column.name} alone tells the target: if it is not known before the target is, leave it out "
-        f"(--drop {column.name!r})"
-        for column, part in zip(preparation.columns, np.split(X, ends[:-1], axis=1), strict=True)
-        if (_ranks_alike(part[:, 0], y) if task == "regression" else _tells_classes(part, y))
-    ]
+    notes = []
+    for column, part in zip(preparation.columns, np.split(X, ends[:-1], axis=1), strict=True):
+        name, first = column.name, part[:, 0]
+        if enough and (_ranks_alike(first, y) if task == "regression" else _tells_classes(part, y)):
+            leave = f"leave it out (--drop {name!r})"
+            notes.append(f"{name} alone tells the target: if it is not known before the target is, {leave}")
+        for value in _stand_ins(first) if column.kind == "number" else ():
+            say = f"say --missing {f'{name}={value}'!r}"
+            notes.append(f"{name}: several values are {value}, far from all others; if that means a missing one, {say}")
+    return notes
+
+
+def _stand_ins(values: Values) -> list[str]:
+    """Return the ends of some numbers that are as -99 or 9999, occur several times, and are far from all others.
+
+    >>> _stand_ins(np.array([3.0, 27, 8, 999, 999, 999])), _stand_ins(np.array([1.0, 98, 40, 99, 99, 99]))
+    (['999'], [])
+    """
+    numbers, counts = np.unique(values, return_counts=True)
+    found = []
+    for end, others in ((0, numbers[1:]), (-1, numbers[:-1])):
+        text = f"{numbers[end]:.17g}"
+        if re.fullmatch("-?99+", text) and counts[end] >= _SEVERAL and len(others) > 1:
+            found += [text] if np.abs(others - numbers[end]).min() > np.ptp(others) else []
+    return found
 
 
 def _ranks_alike(values: Values, y: Values) -> bool:

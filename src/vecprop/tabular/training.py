@@ -22,7 +22,7 @@ from vecprop.tabular import column_stats, target_encoding
 from vecprop.tabular.large_tables import LargeTable, write_features
 from vecprop.tabular.model import TableModel
 from vecprop.tabular.preparation import Plan, Preparation, Prepared, learn
-from vecprop.tabular.remarks import about_classes, disguised
+from vecprop.tabular.remarks import about_classes, about_columns
 from vecprop.tabular.scores import of_classes, of_numbers, predictions, scores
 from vecprop.training.checkpoint import check_every
 from vecprop.training.fit_arguments import check_callbacks
@@ -200,7 +200,7 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     rows = {"training": len(y_known), "validation": len(stopping.y), "test": len(y_test)}
     by_class = None if classes is None else isinstance(settings.class_weight, Mapping)
     some = [_some(part, by_class) for part in (training, stopping)]
-    remarks = disguised(preparation, some[0].X, some[0].y, task)
+    remarks = about_columns(preparation, some[0].X, some[0].y, task)
     linear = _linear(settings, classes, some, callbacks)
     del some
     if settings.linear:
