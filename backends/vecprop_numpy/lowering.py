@@ -17,8 +17,10 @@ LONGEST_DOT = 65536
 # The shortest row on which a ufunc is about as fast as on a whole array. With rows of 4 to 16 KB it can be eight times
 # slower, on processors that take addresses of equal last 12 bits for the same.
 SHORTEST_ROW, LONGEST_ROW = 8192, 65536
-# Where OpenBLAS has these kernels, a small product of a transposed matrix takes three times as long.
-SMALL_PRODUCT_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+# With these kernels of OpenBLAS a product with a transposed matrix takes a fifth longer than a copy and one with that,
+# if it has at least so many rows and results, and at most so many multiplications; others take down to a sixth of it.
+COPYING_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+FEWEST_ROWS, FEWEST_RESULTS, MOST_MULTIPLICATIONS = 32, 1800, 10**6
 # Integer types of the same size as the floating-point types.
 _BITS: dict[Any, np.dtype[Any]] = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
 
@@ -174,10 +176,16 @@ def _lower_matmul(frame: Frame, op: Op) -> None:
         # A stack times one matrix is one product
         frame.emit(np.dot, a.reshape(-1, a.shape[-1]), b, out.reshape(-1, out.shape[-1]))
     else:
-        transposed = same and a.ndim == b.ndim == 3 and b.strides[-2] == b.itemsize and a.shape[-2] > 4
-        if transposed and not SMALL_PRODUCT_KERNELS.isdisjoint(BLAS.architectures()):
-            b = _contiguous(frame, op.inputs[1])
-        frame.emit(np.matmul, a, b, out)
+        copied = same and a.ndim == b.ndim == 3 and _copying_pays(a, b)
+        frame.emit(np.matmul, a, _contiguous(frame, op.inputs[1]) if copied else b, out)
+
+
+def _copying_pays(a: NDArray, b: NDArray) -> bool:
+    """Tell whether a product of two stacks takes less time with a copy of the second one."""
+    rows, inner = a.shape[-2:]
+    results = rows * b.shape[-1]
+    fits = rows >= FEWEST_ROWS and results >= FEWEST_RESULTS and results * inner <= MOST_MULTIPLICATIONS
+    return fits and b.strides[-2] == b.itemsize and not COPYING_KERNELS.isdisjoint(BLAS.architectures())
 
 
 @lowers("view")

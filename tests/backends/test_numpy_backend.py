@@ -114,15 +114,21 @@ def test_the_sigmoid_by_exp():
 
 def test_transposed_matrices_are_copied_for_some_kernels(monkeypatch):
     """The products are equal with and without."""
-    dZ, A = rng(1).standard_normal((3, 5, 40)), rng(2).standard_normal((3, 6, 40))
     found = []
-    for kernels in ("Haswell", "SkylakeX"):
+    for kernels, rows, columns, m in (
+        ("Haswell", 40, 45, 50),
+        ("SkylakeX", 40, 45, 50),
+        ("SkylakeX", 31, 60, 50),
+        ("SkylakeX", 40, 44, 50),
+        ("SkylakeX", 40, 45, 556),
+    ):
         monkeypatch.setattr(BLAS, "architectures", lambda kernels=kernels: {kernels})
+        dZ, A = rng(1).standard_normal((3, rows, m)), rng(2).standard_normal((3, columns, m))
         product = NUMPY.compile_loop(lambda dZ, A: dZ @ A.mT)
         assert_same(product(dZ, A), dZ @ A.swapaxes(1, 2), scale=4)
         ((program,),) = product.idle.values()
         found.append([function for function, _ in program.code])
-    assert found == [[np.matmul], [np.copyto, np.matmul]]
+    assert found == [[np.matmul], [np.copyto, np.matmul], *[[np.matmul]] * 3]
 
 
 # Programs that wait for the next run of the same shape
