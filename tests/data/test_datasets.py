@@ -409,7 +409,9 @@ def test_the_task_is_inferred(targets, task, classes, csv):
     ('"a";"b"\n1;0\n', ";"),
     ("a b|c d\n1|0\n", "|"),
     ("1,2\n", ","),
-    ("1,2;3\n", ","),  # a tie
+    ("1,2;3\n", ";"),  # with a decimal comma all cells are numbers
+    ("a;b,c;d\n3,0;x;y\n", ";"),
+    ("a,b;c\n", ","),  # a tie
     ("one column\n1\n", ","),
 )
 def test_the_delimiter_is_inferred(text, delimiter):

@@ -71,6 +71,8 @@ def test_blanks_and_lines_without_values(file):
     assert table.column("a").to_list() == ["1", "2"] and table.column("b").to_list() == ["x", None]
     table = tabular.read(file("a,b\n\n1,x\n,\n2,y\n\n"))
     assert table.column("a").to_list() == ["1", None, "2"], "a row of delimiters is one whose values are missing"
+    table = tabular.read(file('a\n1\n""\n\n2\n'))
+    assert table.column("a").to_list() == ["1", None, "2"] and table.blank == 1, "and pandas writes two quotes for one"
 
 
 def test_quotes_after_a_blank_are_quotes(file):
