@@ -418,6 +418,10 @@ def test_the_delimiter_is_inferred(text, delimiter):
     assert infer_delimiter(text) == delimiter
 
 
+def test_a_delimiter_that_gives_the_expected_names_is_preferred():
+    assert [infer_delimiter("a,b;c\n1,5;2\n", names) for names in ((), ("a,b", "c"), ("a", "b;c"))] == [";", ";", ","]
+
+
 test_faults_of_a_csv_file_are_named = refusals(
     lambda csv, text, arguments: datasets.from_csv(csv(text), **arguments),
     ("a,b,c\n", {}, r"data.csv has only a header \(a, b, c\) and no examples"),

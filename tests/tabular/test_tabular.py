@@ -484,6 +484,18 @@ def test_the_table_of_one_training_is_read_anew_by_the_model_of_another():
     np.testing.assert_array_equal(categories.model.predict(dates.table), categories.model.predict(frame))
 
 
+def test_a_model_reads_a_file_with_its_columns_in_mind(file):
+    """They tell the delimiter, where two would do, and that a line of numbers is the header."""
+    frame = pl.DataFrame({"2019": X, "a,b": X[::-1], "y": X})
+    model = train(frame, settings=Settings(linear=True)).model
+    path = file(frame.select("a,b", "2019").write_csv(separator=";", decimal_comma=True, quote_style="never"))
+    np.testing.assert_allclose(model.predict(path), model.predict(frame))
+    frame = frame.rename({"a,b": "2000"})
+    model = train(frame, settings=Settings(linear=True)).model
+    path = file(frame.select("2000", "2019").write_csv())
+    np.testing.assert_allclose(model.predict(path), model.predict(frame))
+
+
 def test_the_model_of_one_backend_predicts_on_another(jax_backend, tmp_path):
     frame = houses(m=100)
     trained = train(frame, "price", Settings(epochs=5, networks=1))

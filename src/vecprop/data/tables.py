@@ -173,13 +173,15 @@ def read(
     path : str or path
         CSV, Parquet, Arrow (Feather), or .npy with an array (m, columns) or one with named fields.
     delimiter : str, optional
-        Of CSV; by default one of , ; tab | is inferred. A blank stands for any number of blanks.
+        Of CSV; by default that of , ; tab | which gives the expected names, and cuts the lines most evenly. A blank
+        stands for any number of blanks.
     encoding : str, optional
         Of CSV; by default UTF-8, or UTF-16 with a byte-order mark.
     header : bool, optional
         Whether the first line of CSV holds names. By default it does if no cell of it is a number, if it has one of
-        the expected names, or if its numbers are years or consecutive, above columns of another kind. 0, 1, 2, …, as
-        pandas writes for columns without names, need a column below that is not all whole numbers, or to be five.
+        the expected names, or nothing but expected numbers, or if its numbers are years or consecutive, above columns
+        of another kind. 0, 1, 2, …, as pandas writes for columns without names, need a column below that is not all
+        whole numbers, or to be five.
     skip : int
         The number of lines of CSV to leave out above the header.
     spelling : Spelling, optional
@@ -257,13 +259,14 @@ def polars_reads(source: str, kind: str) -> Iterator[None]:
         raise ValueError(f"{source} cannot be read as {kind}: {str(error).splitlines()[0]}") from None
 
 
-def table_of(given: Any, what: str = "data") -> Table:
-    """Return a table from a table, a path, or a data frame of polars or pandas."""
+def table_of(given: Any, what: str = "data", expected: Collection[str] = ()) -> Table:
+    """Return a table from a table, a path, or a data frame of polars or pandas; `expected` as for `read`."""
     check_text(what, "what")
+    expected = check_texts(expected, "expected", "names of columns")
     if isinstance(given, Table):
         return given
     if isinstance(given, str | os.PathLike):
-        return read(given)
+        return read(given, expected=expected)
     categorical: frozenset[str] = frozenset()
     if not isinstance(given, pl.DataFrame) and hasattr(given, "to_dict") and hasattr(given, "columns"):
         # pandas; `polars.from_pandas` would need pyarrow
@@ -287,7 +290,7 @@ def _read_csv(
     if said := re.match(r"(?i)sep=(.)\r?\n", text):  # as Excel writes and reads it
         text, skip, delimiter = text[said.end() :], skip + 1, delimiter or said[1]
     if delimiter is None:
-        delimiter = infer_delimiter(text)
+        delimiter = infer_delimiter(text, expected)
     if re.search(rf'(?m)(?:^|{re.escape(delimiter)}) +"', text):  # polars would miss quotes after blanks
         written = io.StringIO()
         records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
@@ -349,8 +352,8 @@ def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | N
     return text
 
 
-def infer_delimiter(text: str) -> str:
-    """Return the delimiter that cuts the first lines most evenly, ',' if none does.
+def infer_delimiter(text: str, expected: Collection[str] = ()) -> str:
+    """Return the delimiter that gives most of the expected names, then cuts the first lines most evenly; else ','.
 
     Of equals, the one that gives the most numbers, and then the most cells. csv.Sniffer counts characters, and is
     easily misled by text or by a short table.
@@ -366,9 +369,10 @@ def infer_delimiter(text: str) -> str:
         width = max(widths, key=widths.count, default=0)
         if width < 2:
             return 0, 0
+        names = set(map(str.strip, rows[0])) & set(expected)
         decimal = "." if delimiter == "," else ","  # a comma that does not cut may be the decimal sign
         numbers = [is_number(cell.replace(decimal, ".")) for cells in rows for cell in cells]
-        return widths.count(width) / len(rows), sum(numbers), width
+        return len(names), widths.count(width) / len(rows), sum(numbers), width
 
     return max(_DELIMITERS, key=score)
 
@@ -383,6 +387,8 @@ def _has_names(head: Sequence[Sequence[str]], expected: Collection[str]) -> bool
     numbers = [cell for cell in first if is_number(cell)]
     if not numbers or any(name in first and not is_number(name) for name in expected):
         return any(first)
+    if len(first) > 1 and set(first) <= set(expected):
+        return True
     if first == list(map(str, range(len(first)))):  # as pandas names columns without names
         below = [[cell for cell in cells if cell.strip()] for cells in zip(*head[1:], strict=False)]
         return len(first) > 4 or any(cells and not any(map(str.isdecimal, cells)) for cells in below)

@@ -49,7 +49,7 @@ class TableModel:
 
         TypeError for anything else, and errors as in `Preparation.transform`.
         """
-        table = replace(table_of(data), forms=None)  # those of another training may be others
+        table = replace(table_of(data, expected=self.names), forms=None)  # those of another training may be others
         prepared = self.preparation.transform(table, self.target.name)
         X, scale = prepared.X, getattr(self.estimator, "scaling_", None)  # the maps of a pack are bounded
         if scale is None or not len(X):
@@ -95,7 +95,7 @@ class TableModel:
 
     def labelled(self, data: Any) -> tuple[Table, int]:
         """Return a Table of the rows with a target, and the number of others. Arguments as in `prepare`."""
-        table = self.preparation.spelled(table_of(data))
+        table = self.preparation.spelled(table_of(data, expected=self.names))
         target = self.target
         return labelled(table, target.name, target.words) if target.name in table.names else (table, 0)
 
