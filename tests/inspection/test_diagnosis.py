@@ -99,6 +99,11 @@ def one_of_sixty_features(seed):
     return X, X[:1] + 0.5 * random.standard_normal((1, 120))
 
 
+def separable(seed):
+    X = np.random.default_rng(seed).standard_normal((4, 300))
+    return X, (X[:1] + X[1:2] > 0).astype(float)
+
+
 def imbalanced(seed):
     Y = (np.arange(1000) < 50)[None].astype(float)
     return np.random.default_rng(seed).standard_normal((4, 1000)) + 2 * Y, Y
@@ -134,6 +139,7 @@ TROUBLES = {
     "different_data_sorted_by_class": run(Network((2, 16, 1)), sorted_moons, vp.Adam(0.03), 100),
     "learning_rate_too_high": run(LINE, SURFACE, Descent(1.7), 60, batch_size=30),
     "learning_rate_too_high_and_rising": run(LINE, SURFACE, Descent(2.03), 20, batch_size=None),
+    "learning_rate_too_high_at_first": run(Network((4, 1)), separable, vp.Adam(100.0), 20),
     "still_falling": run(Network((2, 32, 1)), vp.datasets.spirals, vp.Adam(0.01), 15),
     "still_falling_barely": run(Network((2, 16, 1)), moons, Descent(1e-4), 60),
     "high_bias": run(Network((2, 1)), circles, Descent(1.0), 60, validation=0.2),

@@ -125,7 +125,7 @@ def diagnose(result: Any) -> Diagnosis:
         "saturated_units" : sigmoid or tanh where it is flat, on nearly all examples (E28)
         "dead_relu" : ReLU units that are 0 on all examples (E19)
         "vanishing_gradients", "exploding_gradients" : a layer that gets far less, or more, than the last (E36)
-        "learning_rate_too_high" : the cost rises or oscillates
+        "learning_rate_too_high" : the cost rises or oscillates, or is far too high in the first epochs
         "still_falling" : the cost has not come to rest: too few epochs, or too low a learning rate
         "high_bias" : the training set itself is not learned, for none of the reasons above (E37)
         "high_variance" : the validation set is predicted much worse than the training set (E37)

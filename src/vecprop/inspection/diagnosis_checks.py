@@ -24,6 +24,7 @@ _TOGETHER = 0.98  # correlation above which two units are worth one
 _CONSTANT = 1e-6  # deviation of a unit over its size, below which it is rounding
 _GAP = 0.2  # validation costs a fifth of the baseline more than training: R² 0.79 against 0.99
 _RISE = 0.05  # larger than the chance changes of an epoch
+_FAR = 3.0  # times the cost of equal probabilities: certain of classes that are wrong
 _CHANCE = 2.0  # standard errors: a gap this large comes by chance once in 40 times
 
 _FAINT = 0.01  # of the last layer's gradient: a layer with less needs 100 epochs for what the last learns in one
@@ -284,9 +285,10 @@ def exploding_gradients(e: Evidence, found: set[str]) -> Found | None:
 
 
 def learning_rate_too_high(e: Evidence, found: set[str]) -> Found | None:
-    """Find a cost that swings by a twentieth of the baseline each epoch, or ends above its start.
+    """Find a cost that swings by a twentieth of the baseline each epoch, ends above its start, or starts far above it.
 
     The swing is a median over the second half of the run, so a single jump that training recovers from does not count.
+    Of the start only classes tell: a new network gives each of them about the same probability.
     If inputs or targets are out of scale, a learning rate can only be judged after they are scaled.
     """
     costs = e.costs
@@ -304,6 +306,9 @@ def learning_rate_too_high(e: Evidence, found: set[str]) -> Found | None:
         what = f"the cost swings by {swing:.0%} of the baseline from epoch to epoch, and rises in {rising:.0%} of them"
     elif rise > _RISE and above:
         what = f"the cost was {costs[0]:.3g} in the first epoch and is {end:.3g} at the end"
+    elif costs[:2].min() > _FAR * e.equal_shares:
+        start = f"the cost was {costs[0]:.3g} and {costs[1]:.3g} in the first epochs"
+        what = f"{start}, and of equal probabilities for all classes it is {e.equal_shares:.3g}"
     else:
         return None
     numbers = {"swing": swing, "rising epochs": rising, "first cost": float(costs[0]), "last cost": end}

@@ -71,6 +71,14 @@ class Evidence:
         return float("nan") if self.training is None else self.training.baseline
 
     @property
+    def equal_shares(self) -> float:
+        """The cost of the same probability for each class; NaN if there are no classes, or unknown."""
+        if self.training is None or not isinstance(loss := self.training.net.loss, BinaryCrossEntropy | CrossEntropy):
+            return float("nan")
+        rows = len(self.training.Y)
+        return float(np.log(rows) if isinstance(loss, CrossEntropy) else rows * np.log(2))
+
+    @property
     def learned(self) -> float:
         """The share of the baseline that training removed from the training cost; NaN if unknown.
 
