@@ -67,9 +67,9 @@ def log_softmax(xp: Namespace, Z: Array) -> Array:
         return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
     # ln(1 + rest), with 1 = e^0 for one of the largest: in the sum 1 + rest a tiny rest would be rounded away, and with
     # it the whole loss of an example predicted with near certainty.
-    below = Z < 0
-    others = xp.sum(xp.astype(below, Z.dtype), axis=-2, keepdims=True)
-    rest = xp.sum(xp.where(below, xp.exp(Z), 0.0), axis=-2, keepdims=True) + (float(Z.shape[-2] - 1) - others)
+    below = xp.astype(Z < 0, Z.dtype)
+    ties = float(Z.shape[-2]) - xp.sum(below, axis=-2, keepdims=True)
+    rest = xp.sum(below * xp.exp(Z), axis=-2, keepdims=True) + (ties - 1.0)
     return Z - xp.log1p(rest)
 
 
