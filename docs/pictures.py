@@ -120,7 +120,7 @@ def confusion_matrix() -> Any:
 
 
 def measured(name: str) -> Record:
-    """Return what a benchmark has found."""
+    """Return the record of a benchmark."""
     return Record.load(RESULTS / f"cpu-2-cores-{name}.json")
 
 

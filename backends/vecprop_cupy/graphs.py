@@ -102,7 +102,7 @@ class Captured:
 
 
 def _form(tree: Any, bound: bool) -> Any:
-    """Return what a graph depends on: shapes, dtypes, orders in memory, numbers, and the addresses of bound arrays."""
+    """Return the key of a graph: shapes, dtypes, orders in memory, numbers, and the addresses of bound arrays."""
     if isinstance(tree, tuple):
         return type(tree), tuple([_form(a, bound) for a in tree])
     if isinstance(tree, cupy.ndarray):

@@ -38,7 +38,7 @@ _MATMUL_PRECISION = {"highest": "highest", "fast": "tensorfloat32"}
 MOST_PROGRAMS = 128
 # With too little memory under `ulimit -v` XLA's compiler aborts instead of raising; measured: at 20 MiB, not at 50.
 COMPILER_MEMORY = 1 << 26
-# Arrays are moved by way of NumPy from this many bytes on; XLA's arrays begin at multiples of so many.
+# Arrays of _LARGE bytes and more are moved by way of NumPy; XLA's arrays begin at multiples of _ALIGNMENT bytes.
 _LARGE = 1 << 22
 _ALIGNMENT = 64
 # A stack whose steps, or whose compiled calls, make fewer numbers is one program: each takes its time to start.
@@ -109,7 +109,7 @@ class JAXMemory(DeviceMemory):
         )
 
     def auto_block(self, m: int, units: int, itemsize: int) -> int | None:
-        """Return the columns of one round of a loop, on all devices; on a CPU as many as fit into the cache."""
+        """Return the columns of one round of a loop, on all devices; on a CPU they fit into the cache."""
         m = -(-m // self.devices)
         if jax.default_backend() != "cpu":
             block = self.fitting_block(m, units, itemsize)

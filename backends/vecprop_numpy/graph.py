@@ -227,7 +227,7 @@ class Graph:
     def reshape(self, operand: Any, shape: Sequence[int] | int, *, copy: bool | None = None) -> Value:  # noqa: ARG002
         """Return the same numbers in another shape, in C order."""
         x = self.value(operand)
-        shape = np.broadcast_to(np.zeros((), bool), x.shape).reshape(shape).shape  # -1 found
+        shape = np.broadcast_to(np.zeros((), bool), x.shape).reshape(shape).shape  # -1 replaced
         return self.view(x, ("reshape", shape), lambda a: a.reshape(shape))
 
     def where(self, condition: Any, a: Any, b: Any) -> Value:

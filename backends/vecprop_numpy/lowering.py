@@ -17,8 +17,8 @@ LONGEST_DOT = 65536
 # The shortest row on which a ufunc is about as fast as on a whole array. With rows of 4 to 16 KB it can be eight times
 # slower, on processors that take addresses of equal last 12 bits for the same.
 SHORTEST_ROW, LONGEST_ROW = 8192, 65536
-# With these kernels of OpenBLAS a product with a transposed matrix takes a fifth longer than a copy and one with that,
-# if it has at least so many rows and results, and at most so many multiplications; others take down to a sixth of it.
+# With these kernels of OpenBLAS a product with a transposed matrix takes a fifth longer than a copy and a product with
+# the copy, within the limits below. Outside of them it takes less, down to a sixth.
 COPYING_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 FEWEST_ROWS, FEWEST_RESULTS, MOST_MULTIPLICATIONS = 32, 1800, 10**6
 # Integer types of the same size as the floating-point types.

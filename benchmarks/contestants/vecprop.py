@@ -41,7 +41,7 @@ class VecpropTrainer(Contestant):
         return vp.fit(self.net, self.X, self.Y, **given | self.settings() | arguments)
 
     def settings(self) -> dict[str, Any]:
-        """Return what each of several networks has of its own."""
+        """Return the settings that differ between several networks."""
         return {}
 
     def train(self, epochs: int) -> Timed:

@@ -49,7 +49,7 @@ class Bound(NamedTuple):
 
 
 def pass_needs(sizes: Sequence[int], columns: int) -> Needs:
-    """Return what the cost and its gradients need (E11, E15): 3L - 1 products and 2L - 1 passes between them.
+    """Return the work of the cost and its gradients (E11, E15): 3L - 1 products and 2L - 1 passes between them.
 
     On paper, 2-4-1 and one example. Multiplications: Z 8 + 4, dW as many, dA 4, in all 28, and as many additions.
     Numbers: products Z_1 8 + 2 + 4, Z_2 4 + 4 + 1, dW_2 1 + 4 + 4, dW_1 4 + 2 + 8, dA_1 4 + 1 + 4; passes A_1 4 + 4,
@@ -67,7 +67,7 @@ def pass_needs(sizes: Sequence[int], columns: int) -> Needs:
 
 
 def step_needs(sizes: Sequence[int], batch: int, gathers: bool, networks: int = 1) -> Needs:
-    """Return what a step of training needs: a pass, Adam's update, and for mini-batches the gathering of the batch.
+    """Return the work of a step of training: a pass, Adam's update, and for mini-batches the gathering of the batch.
 
     K networks in one stack need K times the operations and bytes, and the launches of one. They share X and Y, but
     each gathers its own batch.

@@ -115,7 +115,7 @@ def memory_of(peer: str, device: str, make: Callable[[], Any]) -> Memory:
 
 
 def in_its_own_process(seconds: float, function: Callable[..., Memory], *arguments: Any) -> Memory:
-    """Return what a function finds in a process of its own, or raise UnavailableError with the reason."""
+    """Return a function's result from a process of its own, or raise UnavailableError with the reason."""
     others = multiprocessing.active_children()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         try:

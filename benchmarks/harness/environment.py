@@ -23,7 +23,7 @@ def environment(backends: Sequence[str]) -> dict[str, str]:
 
 
 class Neighbours:
-    """From its making on, the cores that processes other than this one keep busy: threads that share one wait."""
+    """The cores that other processes have kept busy since it was made: threads that share one wait."""
 
     def __init__(self) -> None:
         self.began, self.busy = time.perf_counter(), _busy_seconds()

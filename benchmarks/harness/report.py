@@ -63,7 +63,7 @@ class Record:
         return None if least is None else least.seconds / row.median
 
     def judge(self, target: Target) -> tuple[float, bool] | None:
-        """Return what was measured and whether it is what is wanted, or None if it was not measured."""
+        """Return the measured value and whether the target is met, or None if it was not measured."""
         ours = self.find(target.workload, target.ours)
         if ours is None or self.tiny:
             return None
@@ -146,7 +146,7 @@ def standings(record: Record) -> dict[str, Standing]:
 
 
 def overtakes(sizes: Sequence[int], theirs: Sequence[float], ours: Sequence[float]) -> float | None:
-    """Return the m from which on `ours` is quicker at all that were measured; None if it is slower at the last.
+    """Return the m above which `ours` is quicker at every m that was measured; None if it is slower at the last.
 
     Between two m both times are taken as powers of m.
 

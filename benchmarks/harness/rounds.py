@@ -65,7 +65,7 @@ def ratio_of(theirs: Row, ours: Row) -> float:
 
 
 class TimeLimit:
-    """A number of seconds from its making on; None is no limit."""
+    """A number of seconds that begin when it is made; None is no limit."""
 
     def __init__(self, seconds: float | None) -> None:
         self.end = math.inf if seconds is None else time.perf_counter() + seconds

@@ -74,13 +74,13 @@ class Workload:
         return vp.Network(self.sizes, hidden=self.hidden, output=self.output)
 
     def needs(self) -> Needs:
-        """Return what a pass, or a step of all networks, needs at least."""
+        """Return the least work of a pass, or of a step of all networks."""
         if self.part == "gradient":
             return pass_needs(self.sizes, self.m)
         return step_needs(self.sizes, min(self.batch_size, self.m), not self.full_batch, self.networks)
 
     def tiny(self) -> Workload:
-        """Return what any processor does in no time."""
+        """Return a workload that any processor does in no time."""
         if self.part == "gradient":
             m = max(50, self.m // 50_000)
             return replace(self, m=m, batch_size=m)
@@ -191,7 +191,7 @@ class CrossValidation(_Unbounded):
 class PublicTable(_Unbounded):
     """A public table that lies inside a package of the registry, for libraries with default settings.
 
-    A round is a split. `tells` are columns that tell the target. Of more rows than `most`, so many are drawn.
+    A round is a split. `tells` are columns that tell the target. Of a longer table `most` rows are drawn.
     """
 
     name: str

@@ -243,7 +243,7 @@ def test_arrays_stay_where_they_are(library):
 
 
 class Recording:
-    """A callback in the sense of sklearn.callback; it stops after so many epochs."""
+    """A callback in the sense of sklearn.callback; it stops after a number of epochs."""
 
     def __init__(self, stop_after=None):
         self.events, self.scores, self.stop_after = [], [], stop_after

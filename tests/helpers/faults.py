@@ -81,7 +81,7 @@ class BrokenOff(BaseException):
 
 
 def broken_off(after, run, *arguments, **options):
-    """Make a run that ends after so many checkpoints."""
+    """Make a run that ends after a number of checkpoints."""
     calls = {"wraps": checkpoint.write_atomically, "side_effect": [*[mock.DEFAULT] * after, BrokenOff]}
     with mock.patch.object(checkpoint, "write_atomically", **calls), pytest.raises(BrokenOff):
         run(*arguments, **options)

@@ -10,7 +10,7 @@ def refuse_to_start(_):
 
 
 def in_threads(count, work):
-    """work(k) in so many threads that start together; raises what they raise, and returns what they return."""
+    """Run work(k) in `count` threads that start together; return their results, and raise their errors."""
     together = threading.Barrier(count)
 
     def run(k):

@@ -62,7 +62,7 @@ def test_collapse_of_a_stack():
 
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_init_statistics(name):
-    """Mean 0 and the standard deviation of E28, E29, within 5 standard errors of so many draws; biases 0 or alike."""
+    """Mean 0 and the standard deviation of E28, E29, within 5 standard errors of the draws; biases 0 or alike."""
     assert INITIALIZERS[name].name == name and pickle.loads(pickle.dumps(INITIALIZERS[name])) == INITIALIZERS[name]
     n_in, n_out = 300, 200
     (W, b), _ = vp.Network((n_in, n_out, 1)).init(seed=3, init=name, dtype="float64")

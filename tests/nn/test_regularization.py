@@ -91,7 +91,7 @@ def test_masks_by_network_are_those_of_each_share():
 
 
 def test_a_draw_is_compared_with_all_its_bits():
-    """A threshold that is odd, and so many draws that some are equal to it."""
+    """A threshold that is odd, and enough draws that some are equal to it."""
     key, columns = dropout.step_keys(3, 1, 0, 1)[0, 0], np.arange(100_000, dtype=np.uint32)
     threshold = 40_001
     D = dropout.mask(np, key, 4, columns, 1 - threshold / 65_536, np.float64)

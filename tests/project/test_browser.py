@@ -37,7 +37,7 @@ os.fork = os.posix_spawn = refuse_process
 
 
 def run(code="", value="classroom.core()", cores=None, **more):
-    """Run code in a process of its own, with so many cores if given, and return a value there, by way of JSON."""
+    """Run code in a process of its own, with a number of cores if given, and return a value there, by way of JSON."""
     given = f"import os; os.sched_getaffinity = lambda pid: set(range({cores}))\n" if cores else ""
     code = f"{given}{code}\nimport json, classroom; print(json.dumps({value}))"
     done = python("-W", "ignore", "-c", code, env=environment(path=CLASSROOM.parent, **more))

@@ -125,7 +125,7 @@ def test_a_million_steps_leave_nothing_behind(name, amount, figure):
 
 
 def test_recorded_programs_are_bounded(amount, figure):
-    """Fits of many shapes: the shelf keeps so many programs and so many bytes, the others are freed."""
+    """Fits of many shapes: the shelf keeps programs up to its limits of number and bytes, the others are freed."""
     from vecprop_numpy import trees
     from vecprop_numpy.programs import ALL_PROGRAMS, MOST_PROGRAMS, SHELF
 

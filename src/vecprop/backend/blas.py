@@ -48,7 +48,7 @@ def shares_cores() -> bool:
 
 @contextmanager
 def sharing_cores(count: int) -> Iterator[None]:
-    """Let what runs inside use a `count`-th of the cores, as it is one of so many that run at once."""
+    """Let what runs inside use a `count`-th of the cores, since `count` of its kind run at once."""
     token = _sharers.set(_sharers.get() * count)
     try:
         yield

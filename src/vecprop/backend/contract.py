@@ -174,7 +174,7 @@ class Backend:
     def batches_from(
         self, arrays: Arrays, order: Array | None
     ) -> tuple[Arrays, int, Callable[[Arrays], Iterable[Array]]]:
-        """Return what `scan_batches` cuts, along which axis, and what makes a batch of a cut."""
+        """Return the arrays that `scan_batches` cuts, the axis, and a function from a cut to a batch."""
         if order is not None:
             arrays = tuple(self.take_columns(self.xp, a, order) for a in arrays)
         return arrays, -1, iter

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from vecprop.backend.main_memory import free_main_memory
 
-# A step of more networks than make so many numbers takes longer for each of them, as the numbers leave the caches.
+# Networks whose step makes more numbers than this together take longer each, as the numbers leave the caches.
 LARGEST_GROUP = 1 << 22
 
 

@@ -178,7 +178,7 @@ def _real(values: object, argument: str) -> NDArray[np.float64]:
 def standardize(train: Dataset, *others: Dataset) -> tuple[Dataset, ...]:
     """Scale every feature to zero mean and unit variance, as measured on the first data set.
 
-    A feature that is constant in the first is only centred. Returns as many as were given: `train, test =
+    A feature that is constant in the first is only centred. Returns one for each that was given: `train, test =
     standardize(train, test)`. TypeError for an argument that is not a data set, ValueError if the numbers of features
     differ, or the first has no examples.
 

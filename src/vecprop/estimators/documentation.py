@@ -70,7 +70,7 @@ n_networks : int or "auto", default 1
 callbacks : function or sequence of functions, default None
     Called as (state, history) after each epoch; True ends the training. `set_callbacks` sets scikit-learn's own.
 checkpoint, checkpoint_every : str or path, default None, and int or float, default 1
-    A file into which `fit` writes the whole state of its run, after so many epochs; 0.25 writes four times in each.
+    A file for the whole state of a run, and after how many epochs `fit` writes it; 0.25 writes four times in each.
 resume : str, path or True, default None
     Go on from a checkpoint of the same data, parameters and `random_state`, and end where that run would have ended.
     True means `checkpoint`, if that file exists.

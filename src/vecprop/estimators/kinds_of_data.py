@@ -138,7 +138,7 @@ class ArrayTargets:
         return np.asarray((self.Y - scale.mean) / scale.deviation, dtype=np.float64)
 
     def of_each(self, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """Return what a function makes, (n,), of targets (n_L, n)."""
+        """Return a function's values, (n,), of the targets (n_L, n)."""
         return function(self.Y)
 
     def mean(

@@ -127,7 +127,7 @@ class LargeTargets(LargeRows):
         return np.concatenate([block.T for _, _, block in self.blocks()], axis=1)
 
     def of_each(self, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        """Return what a function makes, (m,), of targets (n_L, m), block by block."""
+        """Return a function's values, (m,), of the targets (n_L, m), block by block."""
         return np.concatenate([function(block.T).astype(np.int32) for _, _, block in self.blocks()])
 
     def mean(

@@ -55,7 +55,7 @@ from vecprop.utils.errors import unknown_name, warn, warnings_kept
 
 _BLAS = BLAS()
 _AT_ONCE, _AT_ONCE_OF_A_FILE = 8192, 1 << 17  # rows of one prediction
-_FOR_THREADS = 250_000  # numbers in X from which on NumPy trains the kinds in threads
+_FOR_THREADS = 250_000  # with this many numbers in X, or more, NumPy trains the kinds in threads
 _WHOLE_BATCHES = 34  # the fewest updates in an epoch, unless batches become too small
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 
@@ -290,7 +290,7 @@ class Pack(BaseEstimator):
         return kept
 
     def _in_threads(self, jobs: Sequence[Callable[[list[Any]], Any]], *parts: Examples) -> list[Any]:
-        """Return what the jobs give, each with callbacks that end its training.
+        """Return the results of the jobs, each with callbacks that end its training.
 
         After Ctrl-C those that have begun end with their epoch, and the others give False. One thread for each kind is
         faster than several in the products of one, which are small. For few numbers threads of NumPy would wait for

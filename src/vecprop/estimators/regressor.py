@@ -73,7 +73,7 @@ class MLPRegressor(RegressorMixin, Training):
         The level for loss="quantile", in (0, 1), or several increasing levels: `predict` then has one column for each,
         and they do not cross.
     huber_delta : float, default 1.0
-        The residual from which on loss="huber" is absolute; in the units of y, or with `scale_target` in deviations.
+        The residual beyond which loss="huber" is absolute; in the units of y, or with `scale_target` in deviations.
     scale_target : "standard" or None, default None
         Train on targets of zero mean and unit variance, as targets such as prices in the hundred thousands need.
         Predictions are in the units of y, in float64 whatever the network's dtype; losses are of the scaled targets.

@@ -341,7 +341,7 @@ class Training(CallbackSupportMixin, Prediction, BaseEstimator):
         return Y
 
     def _target_advice(self, Y: Any) -> str | None:  # noqa: ARG002
-        """Return what to do about the targets after a divergence, if anything."""
+        """Return the advice for the targets after a divergence, if there is any."""
         return None
 
     def _dtype(self, X: Any) -> str:

@@ -17,7 +17,7 @@ Found: TypeAlias = tuple[str, dict[str, Any], str]  # message, numbers, and the 
 
 # Every threshold on a cost is a share of the baseline, the cost of predicting the mean of Y (for classes their shares)
 # whatever X is, so that it means the same for every loss and every unit of Y. `learned` is the share removed.
-_LEARNED = 0.9  # from here on a network has no trouble worth naming in how it learns
+_LEARNED = 0.9  # a network that learned this share has no trouble worth naming in how it learns
 _POOR = 0.3  # below, a network has hardly learned; above, noise alone may be the reason
 _NOTHING = 0.02  # below, a network with hidden layers is where it began, on a plateau or a saddle
 _TOGETHER = 0.98  # correlation above which two units are worth one

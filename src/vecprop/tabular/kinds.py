@@ -11,7 +11,7 @@ from vecprop.tabular import column_stats
 _SAFE_CATEGORIES = 20  # up to this many different texts are categories even in a small table
 _ROWS_OF_A_CATEGORY = 4  # on average; with fewer rows for each text, texts are names
 _FEWEST_NAMED = 20  # rows: up to this many, numbers may all differ and yet be no identifier
-_LARGE = 10_000  # numbers without gaps from here on are an identifier
+_LARGE = 10_000  # numbers without gaps that begin here or above are an identifier
 LARGEST = 1e150
 _IDENTIFIERS = frozenset(
     {"id", "ids", "uid", "uuid", "guid", "key", "index", "idx", "rowname", "rownames", "row", "nr", "rowid"}

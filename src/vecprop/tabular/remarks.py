@@ -15,7 +15,7 @@ Values: TypeAlias = npt.NDArray[Any]
 _ROWS, _NUMBERS = 5000, 1 << 22  # the most of a table that is examined
 _RARE_ROWS, _RARE = 2, 0.02  # so few rows of a class, or such a share of all, are told
 _SHOWN = 5
-_SEVERAL = 3  # equal values from which on they are no accident
+_SEVERAL = 3  # fewer equal values may be an accident
 _SAME = 0.99999  # a correlation of ranks that no independent measurement reaches
 
 

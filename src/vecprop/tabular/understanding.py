@@ -17,11 +17,11 @@ from vecprop.data.spelling import Form, pl, readable
 from vecprop.data.tables import Table
 
 _HEAD = 100
-_MOSTLY = 0.9  # from this share of numbers or dates on, the other cells are mistakes, not categories
-_DATES = 0.25  # from this share with one date format on, cells that look like dates are to be such
+_MOSTLY = 0.9  # where this share of the cells are numbers or dates, the others are mistakes, not categories
+_DATES = 0.25  # where this share has one date format, all cells that look like dates should have it
 _MANY = 20  # more different numbers than this are no categories
 _FEW = 5  # words that a message names; more among numbers make a column text, unless nearly all are numbers
-_SOME = 3  # numbers from which on a way of writing is no accident
+_SOME = 3  # a way of writing that fewer numbers show may be an accident
 _KEPT = 1000  # cells of a block that are searched for different numbers
 _CELLS = 1 << 20  # cells that are examined together
 _GROUPS = r"^[-+]?[1-9]\d{0,2}(?:\.\d{3})+$"  # such as 5.000: five thousand if the comma is the decimal sign

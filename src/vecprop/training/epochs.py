@@ -184,7 +184,7 @@ class GradientNorms:
 
 
 def _of_examples(xp: Namespace, all_of_them: Array, numbers: Array) -> Array:
-    """Return what the examples of a batch, with numbers (B,) or (K, B), have, (K, B, …), from all, (K, m, …)."""
+    """Take the rows of a batch, (K, B, …), out of those of all examples, (K, m, …), by numbers (B,) or (K, B)."""
     K, m, *rest = all_of_them.shape
     first = xp.arange(0, K * m, m, dtype=numbers.dtype, **device_of(numbers))
     places = numbers + first[:, None]

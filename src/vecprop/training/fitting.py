@@ -482,7 +482,7 @@ def _plan(
 def _observers(
     spec: TrainingSpec, run: Run, examples: PreparedData, callbacks: tuple[Callable[..., Any], ...]
 ) -> tuple[Observer, ...]:
-    """Return what looks at the run between its epochs, in the order in which it looks."""
+    """Return the observers of a run, in the order in which they look at it after an epoch."""
     backend, found = run.backend, list[Observer]()
     judged, validates = examples.validation, examples.validation is not None
     if judged is None and spec.metric is not None:

@@ -43,7 +43,7 @@ class GroupedEpochs:
     def __call__(
         self, run: Run, params: Any, slots: Any, statistics: Any, data: Data, order: Any, *rest: Any
     ) -> tuple[Any, ...]:
-        """Return what an epoch of all networks does."""
+        """Run an epoch of all networks; arguments and results as those of `epochs.epoch`."""
         places = _places(len(self._compiled), params[0].W.shape[0])
         if len(self._data) != len(data) or not all(map(is_, self._data, data)):  # programs are bound to the views
             laid = _in_rows(data) if order is not None and self._backend.computes_in_main_memory else data
@@ -104,7 +104,7 @@ def _divided(
 
 
 def _joined(found: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return what the groups have given as of all networks, which are along the axis, where an array has it."""
+    """Join the results of the groups, along the axis of the networks where an array has it."""
 
     def join(axis: int, first: Any, *others: Any) -> Any:
         return array_namespace(first).concat((first, *others), axis=axis) if first.ndim > axis else first

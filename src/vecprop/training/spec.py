@@ -55,7 +55,7 @@ class TrainingSpec:
         return {name: _as_json(getattr(self, name)) for name in compared}
 
     def watched(self, validates: bool) -> tuple[str, str]:
-        """Return what early stopping and the schedule watch, with a validation set or without; "" for nothing."""
+        """Return the costs or metrics that early stopping and the schedule watch, each as a text; "" for none."""
 
         def of(watcher: Any) -> str:
             monitor = getattr(watcher, "monitor", "")
@@ -65,7 +65,7 @@ class TrainingSpec:
         return of(self.patience), of(self.optimizer.schedule)
 
     def run(self, checked: Checked, m: int) -> Run:
-        """Return what compiled epochs are keyed by, for m examples and parameters on their backend."""
+        """Return the key of compiled epochs, for m examples and parameters on their backend."""
         backend, itemsize, units = checked.backend, np.dtype(self.dtype).itemsize, self.net.numbers_per_example
         size = self._batch(checked, m, units * itemsize)
         block = self.block_size

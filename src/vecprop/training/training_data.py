@@ -82,7 +82,7 @@ class TrainingData:
         return float(xp.max(xp.abs(self.X)) if self.at_hand else self.X.largest)
 
     def described(self) -> dict[str, Any]:
-        """Return what decides the order of the examples beside the seed; a checkpoint holds it."""
+        """Return the facts that decide the order of the examples beside the seed; a checkpoint holds them."""
         return {"window": None}
 
     @property

@@ -31,7 +31,7 @@ def other_failed() -> Event | None:
 
 
 def at_once(jobs: Sequence[Callable[[], T]], threads: int) -> list[T]:
-    """Return what the jobs give, each done once: by the calling thread, and by as many others as can be started.
+    """Return the results of the jobs, each done once: by the calling thread, and by others if they can be started.
 
     After an error in one of them, or Ctrl-C, no other job begins; it is raised as soon as the others have ended.
     """

@@ -24,7 +24,7 @@ def imported(path):
 
 
 def check():
-    """Import the modules, write a file, try to start a thread; return what was found as a sentence."""
+    """Import the modules, write a file, try to start a thread; return the findings as a sentence."""
     modules = {name for path in SOURCES for name in imported(path)}
     standard = sorted(name for name in modules if name.split(".")[0] in sys.stdlib_module_names)
     for name in standard:

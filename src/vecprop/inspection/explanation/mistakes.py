@@ -165,7 +165,7 @@ def _try(v: Any, wrong: str, right: str) -> tuple[str, str, Shape | None, Shape]
 
 
 def _follow(v: Any, then: Mapping[str, Callable[[Any, Any], Any]], wrong: NDArray, right: NDArray) -> str:
-    """Return what the next lines do with a result of the wrong shape, until one fails or has the right shape."""
+    """Follow a result of the wrong shape through the next lines, until one fails or has the right shape."""
     told = ""
     for text, function in then.items():
         code = text.format_map(vars(v))
