@@ -364,11 +364,11 @@ def infer_delimiter(text: str, expected: Collection[str] = ()) -> str:
         try:
             rows = list(islice((cells for _, cells in records if not _is_blank(cells)), 50))
         except ValueError:  # quotes in wrong places for this delimiter
-            return 0, 0
+            return (0,)
         widths = list(map(len, rows))
         width = max(widths, key=widths.count, default=0)
         if width < 2:
-            return 0, 0
+            return (0,)
         names = set(map(str.strip, rows[0])) & set(expected)
         decimal = "." if delimiter == "," else ","  # a comma that does not cut may be the decimal sign
         numbers = [is_number(cell.replace(decimal, ".")) for cells in rows for cell in cells]

@@ -78,9 +78,9 @@ def _stand_ins(values: Values) -> list[str]:
     numbers, counts = np.unique(values, return_counts=True)
     found = []
     for end, others in ((0, numbers[1:]), (-1, numbers[:-1])):
-        text = f"{numbers[end]:.17g}"
-        if re.fullmatch("-?99+", text) and counts[end] >= _SEVERAL and len(others) > 1:
-            found += [text] if np.abs(others - numbers[end]).min() > np.ptp(others) else []
+        text, is_far = f"{numbers[end]:.17g}", len(others) > 1 and np.abs(others - numbers[end]).min() > np.ptp(others)
+        if is_far and counts[end] >= _SEVERAL and re.fullmatch("-?99+", text):
+            found.append(text)
     return found
 
 
