@@ -13,7 +13,8 @@ from vecprop import tabular
 from vecprop.data import splitting
 from vecprop.data.streaming import examples as streamed
 from vecprop.estimators import large_data
-from vecprop.tabular import large_tables, training
+from vecprop.estimators.inputs import Examples
+from vecprop.tabular import large_tables
 from vecprop.tabular.preparation import learn
 from vecprop.tabular.report import concluded
 
@@ -234,10 +235,10 @@ def test_the_linear_model_sees_every_class(tmp_path, monkeypatch):
     np.save(tmp_path / "X.npy", np.arange(2000.0).reshape(1000, 2))
     X, y = np.load(tmp_path / "X.npy", mmap_mode="r"), np.zeros(1000, dtype=np.uint8)
     y[501:503], y[7] = 1, 2
-    some, classes, _ = training._some(training._Examples(X, y, None), False)
+    examples = Examples(large_data.large_rows(X), y, None)
+    some, classes, weights, *_ = examples.some(y)
     assert len(some) == 12
     np.testing.assert_array_equal(y[(some[:, 0] / 2).astype(int)], classes)
     assert set(classes) == {0, 1, 2}
-    weights = training._some(training._Examples(X, y, None), True).w
     np.testing.assert_allclose(np.bincount(classes, weights) * 1000 / 12, np.bincount(y))
-    assert len(training._some(training._Examples(X, y, None), None).X) == 10
+    assert len(examples.some().X) == 10

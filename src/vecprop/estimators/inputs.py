@@ -21,7 +21,7 @@ from vecprop.data import sparse
 from vecprop.data.sparse import is_sparse
 from vecprop.data.splitting import in_second_part, places_of, shuffled
 from vecprop.estimators.kinds_of_data import rows_of, targets_of
-from vecprop.estimators.large_data import large_rows
+from vecprop.estimators.large_data import large_rows, of_all
 
 _IN_FILE = {"ensure_all_finite": False}  # how X is checked whose values are checked as they are read
 _NAMES = re.compile(r"\b(?<!')(?:X|y|sample_weight)\b|(?<=')y(?=' has)")  # arguments, but not quoted labels
@@ -61,6 +61,19 @@ class Examples(NamedTuple):
         Y = None if self.Y is None else targets_of(self.Y).take(places)
         found = self._replace(X=rows_of(self.X).take(places), w=w, Y=Y)
         return found._replace(places=places) if targets_of(Y).in_file else found._replace(y=self.y[places])
+
+    def some(self, codes: npt.NDArray[Any] | None = None) -> Self:
+        """Return the examples, or of those in a file enough for memory: some of each class of `codes`.
+
+        Their weights are such that each class counts as among all. X has to be finite.
+        """
+        if not self.in_file:
+            return self
+        places = self.X.some(self.w, codes)
+        found = self.at(places)._replace(X=self.X.take(places).mapped(np.asarray).block(0, len(places)))
+        if codes is None or found.n == self.n:
+            return found
+        return found._replace(w=of_all(np.ones(self.n) if self.w is None else self.w, codes, places))
 
 
 def dispatches(X: Any) -> bool:

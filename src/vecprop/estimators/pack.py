@@ -43,7 +43,7 @@ from vecprop.estimators.inputs import (
     unchanged_if_it_fails,
 )
 from vecprop.estimators.kinds_of_data import rows_of
-from vecprop.estimators.large_data import LargeRows, of_all
+from vecprop.estimators.large_data import LargeRows
 from vecprop.estimators.parameters import callbacks_of
 from vecprop.estimators.prediction import set_layers
 from vecprop.estimators.training import NonFiniteParametersError, random_state_of
@@ -256,14 +256,9 @@ class Pack(BaseEstimator):
 
     def _trained(self, training: Examples, validation: Examples, rng: np.random.Generator) -> list[Group]:
         """Return the groups that have not diverged."""
-        some, networks = training, self.n_networks
-        if training.in_file:
-            codes = self._groups_of(training.y)
-            some = training.at(places := training.X.some(training.w, codes))
-            if codes is not None and training.w is not None:
-                some = some._replace(w=of_all(training.w, codes, places))
-            with named(lambda: "X"):
-                some, networks = some._replace(X=some.X.mapped(np.asarray).block(0, some.n)), 1
+        networks = 1 if training.in_file else self.n_networks
+        with named(lambda: "X"):
+            some = training.some(self._groups_of(training.y))
         seen = some.X if some.w is None else some.X[some.w > 0]  # a row of weight 0 is absent from the maps, too
         if not (seen.min(axis=0) < seen.max(axis=0)).any():
             raise ValueError(

@@ -86,12 +86,3 @@ def counts_of_labels(table: Table, name: str) -> Counter[str]:
         for value, count in series.drop_nulls().alias("label").value_counts().iter_rows():
             counted[label(value)] += count
     return counted
-
-
-def median(values: npt.NDArray[np.float64]) -> float:
-    """Return the median of the values (m,) that are not NaN, 0 if there are none; overwrites them.
-
-    >>> median(np.array([3.0, np.nan, 1.0, 2.0, 10.0]))
-    2.5
-    """
-    return 0.0 if np.isnan(values).all() else float(np.nanmedian(values, overwrite_input=True))

@@ -50,7 +50,7 @@ class Number:
         """Return the encoder learned from a table."""
         found, values = column_stats.as_numbers(table, name)
         form = (table.forms or {}).get(name, Form("number"))
-        fill = column_stats.median(values)
+        fill = float(np.nanmedian(values, overwrite_input=True))
         return cls(name, fill, found.missing > 0, form.decimal, form.unit, found.low, found.high)
 
     @property
@@ -65,8 +65,7 @@ class Number:
 
     def encode(self, table: Table) -> tuple[npt.NDArray[np.float64], Found]:
         """Return the features (m, k), and counts of missing, unseen and far values."""
-        dtype = table.dtype(self.name)
-        if dtype.is_temporal():
+        if (dtype := table.dtype(self.name)).is_temporal():
             raise ValueError(f"{table.source}, column {self.name!r} must hold numbers, as in training; it has {dtype}")
         values = column_stats.whole(table, self.name)
         for row in np.flatnonzero(np.isinf(values))[:1].tolist():
@@ -235,7 +234,7 @@ class Date:
         found, days = column_stats.as_numbers(table, name, column_stats.days)
         day = table.dtype(name) != pl.Time
         form = (table.forms or {}).get(name)
-        fill, time = column_stats.median(days), not (day and found.whole)
+        fill, time = float(np.nanmedian(days, overwrite_input=True)), not (day and found.whole)
         week = day and not all((part.dt.day() == 1).all() for part in table.parts(name))
         return cls(name, form and form.format, fill, time, found.missing > 0, day, week, found.low, found.high)
 
@@ -281,7 +280,6 @@ class Date:
 
 Column = Number | Boolean | Category | Date
 KINDS: dict[str, type[Any]] = {cls.kind: cls for cls in (Number, Boolean, Category, Date)}
-
 
 # What holds of fields of encoders and targets in a file beside their type.
 _HOLDS: dict[str, Callable[[Any], bool]] = {

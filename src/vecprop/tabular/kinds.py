@@ -13,9 +13,7 @@ _ROWS_OF_A_CATEGORY = 4  # on average; with fewer rows for each text, texts are 
 _FEWEST_NAMED = 20  # rows: up to this many, numbers may all differ and yet be no identifier
 _LARGE = 10_000  # numbers without gaps that begin here or above are an identifier
 LARGEST = 1e150
-_IDENTIFIERS = frozenset(
-    {"id", "ids", "uid", "uuid", "guid", "key", "index", "idx", "rowname", "rownames", "row", "nr", "rowid"}
-)
+_IDENTIFIER = re.compile(r"(?:u|uu|gu|row)?ids?|key|index|idx|row|rownames?|nr")
 
 
 class Kind(NamedTuple):
@@ -78,4 +76,4 @@ def is_identifier(name: str) -> bool:
     [True, True, True, True, False, False]
     """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+", " ", name).lower().split()
-    return bool(_IDENTIFIERS & set(words)) or words[-1:] == ["no"] or name.startswith("Unnamed: ")
+    return any(map(_IDENTIFIER.fullmatch, words)) or words[-1:] == ["no"] or name.startswith("Unnamed: ")

@@ -12,6 +12,7 @@ from vecprop.tabular.encoders import same_as
 from vecprop.tabular.preparation import Preparation, Prepared
 from vecprop.tabular.scores import scores
 from vecprop.tabular.targets import Target, labelled
+from vecprop.tabular.understanding import spelled
 
 if TYPE_CHECKING:
     from vecprop.estimators import MLPClassifier, MLPRegressor, PackClassifier, PackRegressor
@@ -95,7 +96,7 @@ class TableModel:
 
     def labelled(self, data: Any) -> tuple[Table, int]:
         """Return a Table of the rows with a target, and the number of others. Arguments as in `prepare`."""
-        table = self.preparation.spelled(table_of(data, expected=self.names))
+        table = spelled(table_of(data, expected=self.names), self.preparation.missing)
         target = self.target
         return labelled(table, target.name, target.words) if target.name in table.names else (table, 0)
 

@@ -97,7 +97,7 @@ class Preparation:
             raise ValueError(f"{table.source} lacks the {names} of the training{hint}")
         remarks, own = [], table.forms is not None
         if not own:
-            table = self.spelled(table)
+            table = spelled(table, self.missing)
             check_columns_said(table, self.missing)
             for form in table.spelling.date_format:
                 there = [column for column in self.columns if column.name == column_and_text(form, table.known)[0]]
@@ -121,10 +121,6 @@ class Preparation:
         ignored = tuple(n for n in table.names if n not in known)
         found = dict(zip(self.names, counts, strict=True))
         return Prepared(np.concatenate(parts, axis=1), found, ignored, filled, tuple(remarks))
-
-    def spelled(self, table: Table) -> Table:
-        """Return the table with the texts for missing values of training added to its own."""
-        return spelled(table, self.missing)
 
     def to_json(self) -> dict[str, Any]:
         """Return the preparation as values for JSON."""

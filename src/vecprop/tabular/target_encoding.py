@@ -55,9 +55,8 @@ def learn(
 
     `table` has the training rows, y (m,) their targets, which are indices if there are classes (0 for a regression).
     """
-    columns, found = list(preparation.columns), []
+    columns, found, first = list(preparation.columns), [], 0
     folds = rng.integers(_FOLDS, size=len(y), dtype=np.uint8)
-    first = 0
     for j, column in enumerate(columns):
         if isinstance(column, Category) and column.other:
             codes = np.concatenate([column.codes(part.to_list()).astype(np.int32) for part in table.parts(column.name)])

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from vecprop.backend.selection import check_backend_name
 from vecprop.data.splitting import in_second_part, shuffled
 from vecprop.data.tables import Table
-from vecprop.estimators.large_data import large_rows, of_all
+from vecprop.estimators.large_data import large_rows
 from vecprop.inspection.diagnosis import Diagnosis, diagnose
 from vecprop.nn.activations import get_activation
 from vecprop.tabular import column_stats, target_encoding
@@ -42,6 +42,9 @@ from vecprop.utils.arguments import (
     check_share,
 )
 from vecprop.utils.errors import DivergenceError, unknown_name, warnings_kept
+
+if TYPE_CHECKING:
+    from vecprop.estimators.inputs import Examples  # imports scikit-learn, which takes a while
 
 _SPLIT, _FOLDS = 301, 303  # the streams of this module (`vecprop.utils.random_streams.generator`)
 EPOCHS, ITERATIONS = 300, 1000  # at most: of networks of one kind, and of the linear model
@@ -183,30 +186,21 @@ def train(plan: Plan, settings: Settings | None = None, callbacks: Sequence[Call
         return _train(plan, settings, callbacks, Path(folder))
 
 
-class _Examples(NamedTuple):
-    """Features X (m, n_x), targets y (m,), and weights w (m,) or None."""
-
-    X: npt.NDArray[Any]
-    y: npt.NDArray[Any]
-    w: npt.NDArray[Any] | None = None
-
-
 def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any]], folder: Path | None) -> Trained:
     from vecprop.estimators.labels import name_classes  # imports scikit-learn, which the time leaves out
 
     begin, task = time.perf_counter(), plan.target.task
     preparation, classes, y_known, examples, prepared = _examples(plan, settings, folder)
-    training, stopping, (X_test, y_test, _) = examples
-    rows = {"training": len(y_known), "validation": len(stopping.y), "test": len(y_test)}
-    by_class = None if classes is None else isinstance(settings.class_weight, Mapping)
-    some = [_some(part, by_class) for part in (training, stopping)]
+    training, stopping, test = examples
+    rows = {"training": len(y_known), "validation": len(stopping.y), "test": test.n}
+    some = [part.some(None if classes is None else part.y) for part in (training, stopping)]
     remarks = about_columns(preparation, some[0].X, some[0].y, task)
     linear = _linear(settings, classes, some, callbacks)
     del some
     if settings.linear:
         estimator, rows["validation"] = linear, 0
     else:
-        settings = _completed(settings, large_rows(training.X) is not None, remarks)
+        settings = _completed(settings, training.in_file, remarks)
         estimator = _fitted(settings, classes, examples[:2], callbacks, remarks)
     if estimator.stopped_ == "interrupted":
         raise KeyboardInterrupt
@@ -217,31 +211,31 @@ def _train(plan: Plan, settings: Settings, callbacks: Sequence[Callable[..., Any
     of_this_run = ("callbacks", "checkpoint", "resume", "devices")
     estimator.set_params(**dict.fromkeys(of_this_run & estimator.get_params().keys()))
     found = {
-        "network": scores(estimator, X_test, y_test),
-        "linear": scores(linear, X_test, y_test),
-        "constant": constant(y_known, y_test, task),
+        "network": scores(estimator, test.X, test.y),
+        "linear": scores(linear, test.X, test.y),
+        "constant": constant(y_known, test.y, task),
         "training": scores(estimator, training.X, training.y),
     }
-    predicted = predictions(estimator, X_test)
+    truth, predicted = test.y, predictions(estimator, test.X)
     if classes is not None:  # the estimator was fitted to their indices
-        remarks += about_classes(classes, y_known, y_test, predicted, settings.class_weight is not None)
+        remarks += about_classes(classes, y_known, truth, predicted, settings.class_weight is not None)
         name_classes(estimator, classes)
         estimator.set_params(class_weight=settings.class_weight)
-        y_test, predicted = classes[y_test], classes[predicted]
+        truth, predicted = classes[truth], classes[predicted]
     where = ("checkpoint", "checkpoint_every", "resume", "devices", "cache")
     used = {name: value for name, value in asdict(settings).items() if name not in where}
     used["hidden"] = None if settings.hidden is None else list(settings.hidden)
     about = {"source": plan.table.source, "rows": rows, "scores": found, "settings": used}
     model = TableModel(preparation, plan.target, estimator, without_nan(about))
     seconds, notes = time.perf_counter() - begin, tuple(remarks)
-    return Trained(model, plan.table, rows, *prepared, found, y_test, predicted, diagnosis, seconds, notes)
+    return Trained(model, plan.table, rows, *prepared, found, truth, predicted, diagnosis, seconds, notes)
 
 
 def _examples(
     plan: Plan, settings: Settings, folder: Path | None
-) -> tuple[Preparation, Any, npt.NDArray[Any], list[_Examples], tuple[Prepared, Prepared]]:
+) -> tuple[Preparation, Any, npt.NDArray[Any], "list[Examples]", tuple[Prepared, Prepared]]:
     """Return the preparation, the classes, the targets of all rows but the test's, the three parts, and the counts."""
-    from vecprop.estimators.inputs import scaled_up
+    from vecprop.estimators.inputs import Examples, scaled_up
 
     y, classes = plan.target.coded(plan.table)
     weights = scaled_up(_weights(plan))
@@ -255,7 +249,7 @@ def _examples(
     for column in out_of_fold:
         column.write(features[0])
     of_test, [X_test] = _features(preparation, plan, parts[2:], folder)
-    examples = [_Examples(X, *own) for X, own in zip([*features, X_test], targets, strict=True)]
+    examples = [Examples(large_rows(X) or X, *own) for X, own in zip([*features, X_test], targets, strict=True)]
     return preparation, classes, y[known], examples, (of_known, of_test)
 
 
@@ -274,7 +268,7 @@ def _completed(settings: Settings, in_file: bool, remarks: list[str]) -> Setting
 
 
 def _fitted(
-    settings: Settings, classes: Any, parts: Sequence[_Examples], callbacks: Sequence[Any], remarks: list[str]
+    settings: Settings, classes: Any, parts: "Sequence[Examples]", callbacks: Sequence[Any], remarks: list[str]
 ) -> Any:
     """Return a pack or networks of one kind, fitted to the examples for training and stopping."""
     training, stopping = parts
@@ -283,13 +277,12 @@ def _fitted(
     estimator.set_params(callbacks=list(callbacks) or None)
     try:
         with warnings_kept() as kept:
-            estimator.fit(*training, X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
+            estimator.fit(*training[:3], X_val=stopping.X, y_val=stopping.y, sample_weight_val=stopping.w)
     except DivergenceError as error:
         error.args = (said(error.advice, words=TRAIN, after="."),)
         raise
-    ended = (
-        f"training ended after {settings.epochs} epoch{'s' * (settings.epochs != 1)} before it converged: more --epochs"
-    )
+    epochs = f"{settings.epochs} epoch{'s' * (settings.epochs != 1)}"
+    ended = f"training ended after {epochs} before it converged: more --epochs"
     remarks += dict.fromkeys(said(text, words={**TRAIN, "ended": ended}) for text in kept)
     return estimator
 
@@ -317,18 +310,6 @@ def _features(
         return write_features(preparation, map(table.take, parts), target, folder)
     prepared = preparation.transform(table.take(np.concatenate(parts)), target)
     return prepared, np.split(prepared.X, np.cumsum([len(part) for part in parts])[:-1])
-
-
-def _some(part: _Examples, by_class: bool | None) -> _Examples:
-    """Return the examples, or of those in a file enough for a linear model: of each class unless `by_class` is None."""
-    large = large_rows(part.X)
-    if large is None:
-        return part
-    places = large.some(part.w, None if by_class is None else part.y)
-    w = np.ones(len(part.y)) if part.w is None and by_class else part.w
-    if w is not None:  # a class weighs among them as much as among all; "balanced" does so by itself
-        w = of_all(w, part.y, places) if by_class else w[places]
-    return _Examples(large.take(places).block(0, len(places)), part.y[places], w)
 
 
 def split(
@@ -380,14 +361,14 @@ def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _linear(settings: Settings, classes: Any, parts: Sequence[_Examples], callbacks: Sequence[Any]) -> Any:
+def _linear(settings: Settings, classes: Any, parts: "Sequence[Examples]", callbacks: Sequence[Any]) -> Any:
     """Return the baseline, linear or logistic regression, fitted to all parts; it has callbacks if it is delivered."""
     own = {"backend": settings.backend, "callbacks": list(callbacks)} if settings.linear else {"backend": "numpy"}
     lbfgs = {"hidden_layer_sizes": (), "solver": "lbfgs", "alpha": 1.0, "max_iter": ITERATIONS}
     model = _untrained(settings, classes, lbfgs | own)
-    columns = (None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True))
+    columns = [None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True)]
     with warnings_kept():
-        return model.fit(*columns)
+        return model.fit(*columns[:3])
 
 
 def _untrained(settings: Settings, classes: Any, of_networks: dict[str, Any] | None) -> Any:

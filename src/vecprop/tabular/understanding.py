@@ -184,10 +184,9 @@ def _with_gaps(cells: pl.Series, markers: Collection[str]) -> pl.Series:
         plain = texts.str.replace(r"^([-+]?\d+),(\d\d?|\d{4,})$", "$1.$2").cast(pl.Float64, strict=False)
         floats = pl.Series([float(number) for number in said])
         near = plain.is_in(floats.append(floats.cast(pl.Float32).cast(pl.Float64)).implode()).fill_null(False)
-        alike = texts.filter(near).unique()
-        missing |= texts.is_in(
-            [text for text in alike if not text.lstrip("-").isdecimal() or spelling.exact(text) in said]
-        )
+        found = texts.filter(near).unique()
+        alike = [text for text in found if not text.lstrip("-").isdecimal() or spelling.exact(text) in said]
+        missing |= texts.is_in(alike)
     return cells.set(missing, None)
 
 
