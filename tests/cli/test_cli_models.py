@@ -264,6 +264,7 @@ READ, THERE = "this command reads it; name another file", "is there already, and
     ((*PREDICT, "-o", "t.xlsx"), "FILE must end in .csv or .parquet, which tells the format, got 't.xlsx'"),
     ((*PREDICT, "-o", "t.csv.gz"), "FILE must end in .csv or .parquet, which tells the format, got 't.csv.gz'"),
     (("sample", "t.json"), "FILE must end in .csv or .parquet, which tells the format, got 't.json'"),
+    (("export", "houses-model", "m.pt"), "FILE must end in .onnx, which tells the format, got 'm.pt'"),
 )
 def test_what_is_read_is_never_written_over(words, message, own, force):
     before = contents(own)

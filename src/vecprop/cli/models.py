@@ -150,7 +150,7 @@ def predict(
     from vecprop.cli import tables, writing
 
     if wanted.out is not None:
-        writing.check_table_ending(wanted.out)
+        writing.check_ending(wanted.out, writing.TABLE)
         writing.check_file(wanted.out, (data, tables.model_file(model)), writing.holds_predictions, force)
     loaded = tables.load(model, backend)
     table = tables.read(data, file_format, loaded.names)
@@ -191,6 +191,7 @@ def export(
     from vecprop.cli import tables, writing
 
     writing.check_file(out, (tables.model_file(model),), writing.is_onnx_of_ours, force)
+    writing.check_ending(out, writing.ONNX)
     text = tables.export(model, out, opset, dtype)
     if not quiet:
         typer.echo(text)
@@ -220,7 +221,7 @@ def sample(
     from vecprop.data.houses import houses
     from vecprop.utils.atomic import write_atomically
 
-    writing.check_table_ending(out)
+    writing.check_ending(out, writing.TABLE)
     writing.check_file(out, (), lambda _: False, force)
     write_atomically(out, tables.frame_bytes(houses(rows, seed), out))
     typer.echo(f"wrote {rows} houses to {out}\nnext: vecprop train {shlex.quote(str(out))} --target price")

@@ -8,7 +8,7 @@ import csv
 import errno
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from vecprop.training.checkpoint import previous_of
@@ -16,7 +16,7 @@ from vecprop.utils import tensor_file
 
 MODEL, REPORT = "model.safetensors", "report.json"
 OF_TRAINING = (MODEL, REPORT, "cost-curve.png", "confusion-matrix.png", "predicted-against-true.png")
-_TABLES = (".csv", ".parquet", ".pq")
+TABLE, ONNX = (".csv", ".parquet", ".pq"), (".onnx",)  # how names of such files end
 _HEADER = 1 << 16  # bytes: more than the column names of a table of predictions need
 
 
@@ -55,10 +55,10 @@ def check_checkpoint(path: Path, reads: Iterable[Path], force: bool) -> None:
         check_file(file, reads, lambda _: any(tensor_file.kind(file) == "checkpoint" for file in files), force)
 
 
-def check_table_ending(out: Path) -> None:
-    """Raise ValueError for a name that ends like another format than CSV or Parquet."""
-    if out.suffix and out.suffix.lower() not in _TABLES:
-        raise ValueError(f"FILE must end in .csv or .parquet, which tells the format, got {str(out)!r}")
+def check_ending(out: Path, endings: Sequence[str]) -> None:
+    """Raise ValueError for a name that ends like another format."""
+    if out.suffix and out.suffix.lower() not in endings:
+        raise ValueError(f"FILE must end in {' or '.join(endings[:2])}, which tells the format, got {str(out)!r}")
 
 
 def _check_replaced(out: Path, reads: Iterable[Path], ours: Callable[[Path], bool], force: bool) -> None:
