@@ -480,6 +480,7 @@ def test_a_file_that_cannot_be_written_is_left_as_it_was(tmp_path, home, monkeyp
         ("-t", "k"),
         r"note: class 'only' has 1 row to learn from\nnote: class 'only' is not among the test rows",
     ),
+    (RARE.replace("9,1,b", "9,1,B"), ("-t", "k", "--linear"), "classes 'B', 'b' differ in capital letters alone"),
     (RARE, ("-t", "k", "--weight", "w"), r"w +left out: it says how much each row counts"),
     (RARE, ("-t", "k", "--balance", "--epochs", "3"), "3 epochs"),
     (SKEWED, ("-t", "k", "--linear"), r"'yes' has less than 2 % of the rows: --balance gives all"),

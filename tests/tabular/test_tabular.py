@@ -61,6 +61,8 @@ def test_an_encoding_that_is_named(file):
     assert tabular.read(path, encoding="latin-1").column("ort")[0] == "Köln"
     with pytest.raises(ValueError, match=r"data.csv, line 1: the byte 0xf6 is not utf-8 text; .*--encoding latin-1"):
         tabular.read(path)
+    with pytest.raises(ValueError, match=r"line 2: the byte 0xe4 is not utf-8 text; .*--encoding cp1252"):
+        tabular.read(file("preis\nä\n1 €\n", encoding="cp1252"))
     with pytest.raises(ValueError, match="knows no encoding 'latin-99'"):
         tabular.read(path, encoding="latin-99")
 
@@ -131,6 +133,8 @@ test_files_that_are_no_tables = refusals(
     ("a,b,a\n1,2,3\n", "d.csv", "two columns of the name 'a'"),
     ("a,b\n1,2\n1,2,3\n", "d.csv", "line 3: 3 cells where line 1 has 2"),
     ("a,b\n1,2\n\n1\n", "d.csv", "line 4: 1 cells where line 1 has 2"),
+    (',b\n0,"1\n2"\n , b\n1,3\n', "d.csv", "d.csv, line 4: the header a second time; delete this line"),
+    ("sep=;\na;b\n1;2\na;b\n", "d.csv", "d.csv, line 4: the header a second time"),
     ("# by A, B\n# in C\na,b,c\n", "d.csv", r"line 2: 1 cells where line 1 has 2.* above the header \(--skip\)"),
     ('a,b\n1,"2\n', "d.csv", "line 2: not valid CSV"),
     (b"PK\x03\x04" + bytes(50), "d.xlsx", "is a zip file or a spreadsheet; save it as CSV or Parquet"),

@@ -323,6 +323,8 @@ def _read_csv(
         raise ValueError(f"{source} cannot be read as CSV: {str(error).splitlines()[0]}") from None
     if frame.height and frame.get_columns()[-1].null_count():  # polars fills lines that are too short with nulls
         _check_widths(text, delimiter, source, width, skip)
+    if header and width > 1:
+        _check_single_header(frame, head[0], text, delimiter, source, skip)
     kept = frame.filter(_examples(frame, text, delimiter, header))
     return Table(kept, source, "csv", delimiter, encoding, header, skip, frame.height - kept.height)
 
@@ -334,7 +336,8 @@ def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | N
         raise ValueError(f"encoding: Python knows no encoding {encoding!r}; try utf-8, latin-1 or cp1252") from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        other = "latin-1" if encoding.startswith("utf-8") else "utf-8"
+        of_windows = re.search(rb"[\x80-\x9f]", data)  # such as €; in latin-1 these bytes are no characters
+        other = ("cp1252" if of_windows else "latin-1") if encoding.startswith("utf-8") else "utf-8"
         raise ValueError(
             f"{source}, line {line}: the byte {data[error.start]:#04x} is not {encoding} text; save the file as UTF-8, "
             f"or name its encoding, such as {other} (--encoding {other})"
@@ -451,6 +454,17 @@ def _check_widths(text: str, delimiter: str, source: str, width: int, skip: int)
                 f"{source}, line {line + skip}: {len(cells)} cells where line {1 + skip} has {width}; correct it, "
                 f"quote a cell that holds the delimiter {delimiter!r}, or name another one (--delimiter){hint}"
             )
+
+
+def _check_single_header(
+    frame: pl.DataFrame, header: Sequence[str], text: str, delimiter: str, source: str, skip: int
+) -> None:
+    """Raise ValueError if a line has the cells of the header, as where files were joined."""
+    names = list(map(str.strip, header))
+    alike = frame.filter(frame.get_columns()[0].fill_null("").str.strip_chars() == names[0])
+    if any([(cell or "").strip() for cell in row] == names for row in alike.iter_rows()):
+        lines = [line for line, cells in _records(text, delimiter) if list(map(str.strip, cells)) == names]
+        raise ValueError(f"{source}, line {lines[1] + skip}: the header a second time; delete this line")
 
 
 def _check_names(names: Sequence[str], source: str) -> None:

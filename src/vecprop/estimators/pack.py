@@ -56,7 +56,7 @@ from vecprop.utils.errors import unknown_name, warn, warnings_kept
 _BLAS = BLAS()
 _AT_ONCE, _AT_ONCE_OF_A_FILE = 8192, 1 << 17  # rows of one prediction
 _FOR_THREADS = 250_000  # with this many numbers in X, or more, NumPy trains the kinds in threads
-_WHOLE_BATCHES = 34  # the fewest updates in an epoch, unless batches become too small
+_FEWEST_UPDATES = 34  # in an epoch, unless batches become too small
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 
 
@@ -90,7 +90,7 @@ class Kind(NamedTuple):
             "activation": self.activation,
             "solver": optimizer,
             "n_networks": networks,
-            "batch_size": min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), max(m // 2, 1)),
+            "batch_size": min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _FEWEST_UPDATES)), max(m // 2, 1)),
             "early_stopping": True,
             "scoring": "loss",
             "tol": 0.0,

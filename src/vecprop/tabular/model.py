@@ -96,8 +96,7 @@ class TableModel:
 
     def labelled(self, data: Any) -> tuple[Table, int]:
         """Return a Table of the rows with a target, and the number of others. Arguments as in `prepare`."""
-        table = spelled(table_of(data, expected=self.names), self.preparation.missing)
-        target = self.target
+        table, target = spelled(table_of(data, expected=self.names), self.preparation.missing), self.target
         return labelled(table, target.name, target.words) if target.name in table.names else (table, 0)
 
     def __str__(self) -> str:

@@ -20,7 +20,7 @@ _SAME = 0.99999  # a correlation of ranks that no independent measurement reache
 
 
 def about_classes(classes: Values, y: Values, y_test: Values, predicted: Values, weighted: bool = False) -> list[str]:
-    """Return notes on rare, untested and never predicted classes; the arrays are indices of classes.
+    """Return notes on rare, untested, never predicted and nearly equal classes; the arrays are indices of classes.
 
     If they are `weighted` already, no weights are advised.
 
@@ -45,6 +45,10 @@ def about_classes(classes: Values, y: Values, y_test: Values, predicted: Values,
             begin, verb = ("class", one) if len(names) == 1 else ("classes", several)
             in_all = f" ({len(names)} in all)" if len(names) > _SHOWN else ""
             lines.append(f"{begin} {first_rows(names, _SHOWN, repr)}{in_all} {verb} {what}")
+    folded = [str(name).casefold() for name in classes.tolist()]
+    if same := [name for name, key in zip(classes.tolist(), folded, strict=True) if folded.count(key) > 1]:
+        what = "differ in capital letters alone: if they mean the same, write them alike"
+        lines.append(f"classes {first_rows(same, _SHOWN, repr)} {what}")
     return lines
 
 

@@ -78,8 +78,7 @@ def means(
     >>> means(codes, np.zeros(3, dtype=int), y, None, 2, 0)[0][-1].round(4).tolist()  # 2 (4 - 3) / 12, (1 - 3) / 11
     [[0.1667, -0.1818]]
     """
-    frequent = sorted(range(1, classes), key=lambda k: -np.count_nonzero(y == k))
-    chosen = sorted(frequent[:_MOST_CLASSES])  # have a feature each
+    chosen = sorted(sorted(range(1, classes), key=lambda k: -np.count_nonzero(y == k))[:_MOST_CLASSES])
     sums = np.zeros((1 + (len(chosen) if classes else 1), _FOLDS * categories))  # of the weights, and of each target
     mean_weight = 1.0 if w is None else w.mean() or 1.0
     for a in range(0, len(y), _AT_ONCE):

@@ -54,8 +54,7 @@ _OF_ONE_KIND: dict[str, tuple[str, Any]] = {
     "patience": ("n_iter_no_change", 20), "learning_rate": ("learning_rate_init", 0.002), "l2": ("alpha", 1.0),
     "batch_size": ("batch_size", None), "dropout": ("dropout", 0.0), "networks": ("n_networks", 4),
 }  # fmt: skip
-_WHOLE_BATCHES = 40  # the fewest updates in an epoch, unless batches become too small
-_SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
+_SMALLEST_BATCH, _LARGEST_BATCH, _FEWEST_UPDATES = 16, 256, 40  # updates of an epoch, unless batches get too small
 # Settings with a check that several need
 _Count = Annotated[int | None, check_positive_integer]
 _Share = Annotated[float, partial(check_real, wanted="above 0 and below 1", holds=lambda share: 0 < share < 1)]
@@ -256,15 +255,14 @@ def _examples(
 def _completed(settings: Settings, in_file: bool, remarks: list[str]) -> Settings:
     """Return the settings of networks of one kind with all that was not given, those of a pack as they are."""
     one_kind = settings.of_one_kind
-    usual = {name: value for name, (_, value) in _OF_ONE_KIND.items() if getattr(settings, name) is None}
+    own = {name: value for name, (_, value) in _OF_ONE_KIND.items() if getattr(settings, name) is None}
     if settings.networks != 1 and in_file:
-        usual["networks"] = 1
+        own["networks"] = 1
         of_each = "" if one_kind else " of each kind"
         remarks.append(f"one network{of_each}: several would each read the file in an order of its own")
     elif settings.networks is None and one_kind:
-        since = f"since {one_kind[0]} was given; else a pack is trained"
-        remarks.append(f"{usual['networks']} networks of one kind, {since}")
-    return replace(settings, **usual) if one_kind else settings
+        remarks.append(f"{own['networks']} networks of one kind, since {one_kind[0]} was given; else a pack is trained")
+    return replace(settings, **own) if one_kind else settings
 
 
 def _fitted(
@@ -347,7 +345,7 @@ def _of_networks(m: int, settings: Settings) -> dict[str, Any]:
     """Return the parameters of networks of one kind for m training examples."""
     names = [(parameter, name) for name, (parameter, _) in _OF_ONE_KIND.items()]
     names += [(name, name) for name in ("checkpoint", "checkpoint_every", "backend", "devices")]
-    size = min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _WHOLE_BATCHES)), m // 2)
+    size = min(max(_SMALLEST_BATCH, min(_LARGEST_BATCH, m // _FEWEST_UPDATES)), m // 2)
     return {parameter: getattr(settings, name) for parameter, name in names} | {
         "hidden_layer_sizes": tuple(settings.hidden or ()),
         "batch_size": settings.batch_size or size,
