@@ -73,7 +73,7 @@ class Examples(NamedTuple):
         found = self.at(places)._replace(X=self.X.take(places).mapped(np.asarray).block(0, len(places)))
         if codes is None or found.n == self.n:
             return found
-        return found._replace(w=of_all(np.ones(self.n) if self.w is None else self.w, codes, places))
+        return found._replace(w=of_all(self.w, codes, places))
 
 
 def dispatches(X: Any) -> bool:

@@ -100,18 +100,19 @@ class LargeRows:
 
 
 def of_all(
-    w: npt.NDArray[np.float64], codes: npt.NDArray[Any], places: npt.NDArray[np.int64]
+    w: npt.NDArray[np.float64] | None, codes: npt.NDArray[Any], places: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """Return weights of some rows, by which each class of `codes` (m,) counts as much as it does in all rows.
 
-    `LargeRows.some` adds a row of each class: a row of a rare class with a large weight would else count too much.
+    `LargeRows.some` adds a row of each class: one of a rare class, or with a large weight, would else count too much.
 
     >>> of_all(np.array([1.0, 1, 1, 1, 4]), np.array([0, 0, 0, 0, 1]), np.array([0, 4])).tolist()
     [1.6, 1.6]
     """
-    own, some = w[places], codes[places]
+    some = codes[places]
+    own, count = (np.ones(len(some)), len(codes)) if w is None else (w[places], np.count_nonzero(w))
     total, part = np.bincount(codes, w), np.bincount(some, own)
-    factors = total / np.where(part > 0, part, 1) * (np.count_nonzero(own) / np.count_nonzero(w))
+    factors = total / np.where(part > 0, part, 1) * (np.count_nonzero(own) / count)
     return np.asarray(own * factors[some])
 
 
