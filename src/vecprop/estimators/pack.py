@@ -49,7 +49,7 @@ from vecprop.estimators.prediction import set_layers
 from vecprop.estimators.training import NonFiniteParametersError, random_state_of
 from vecprop.propagation import Layer
 from vecprop.training.optimizers import Adam, AdamW, Optimizer
-from vecprop.training.schedules import Cosine
+from vecprop.training.schedules import Cosine, ReduceOnPlateau
 from vecprop.utils.arguments import check_flag, check_positive_integer, check_real, check_texts
 from vecprop.utils.errors import unknown_name, warn, warnings_kept
 
@@ -63,8 +63,9 @@ _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 class Kind(NamedTuple):
     """A kind of networks: the map of their inputs, their hidden layers, and where rates and decays are drawn from.
 
-    ReLU suits bins, whose edges are thresholds; SiLU the smooth maps. Without decays it is Adam with an L2 penalty and
-    patience, else AdamW along a cosine. The linear model, without hidden layers, has one optimum, which L-BFGS finds.
+    ReLU suits bins, whose edges are thresholds; SiLU the smooth maps. Without decays it is Adam with an L2 penalty, and
+    its rate falls where the validation loss does not, else AdamW along a cosine. The linear model, without hidden
+    layers, has one optimum, which L-BFGS finds.
     """
 
     map: str
@@ -81,7 +82,7 @@ class Kind(NamedTuple):
             return {"hidden_layer_sizes": (), "random_state": seed, **linear}
         own: dict[str, Any] = {"alpha": 1.0, "max_iter": _MOST_EPOCHS, "n_iter_no_change": _PATIENCE}
         rates = _drawn(rng, self.rates, networks)
-        optimizer: Optimizer = Adam(rates)
+        optimizer: Optimizer = Adam(rates, schedule=_FALLING)
         if self.decays is not None:
             own = {"alpha": 0.0, "max_iter": _EPOCHS, "n_iter_no_change": math.inf}
             optimizer = AdamW(rates, weight_decay=_drawn(rng, self.decays, networks), schedule=Cosine())
@@ -101,14 +102,15 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "standard": Kind("standard", (64, 64), (2e-3, 5e-3), None),
+    "standard": Kind("standard", (64, 64), (4e-3, 1.2e-2), None),
     "bins": Kind("bins", (64, 64, 64), activation="relu"),
     "normal": Kind("normal", (64, 64, 64)),
     "cosines": Kind("cosines", (64, 64, 64)),
 }
 LINEAR = Kind("standard")
 NAMES = {f"{kind} network" for kind in KINDS} | {f"{LINEAR.map} linear"}  # of groups
-_EPOCHS, _MOST_EPOCHS, _PATIENCE = 20, 300, 20
+_EPOCHS, _MOST_EPOCHS, _PATIENCE = 20, 300, 9
+_FALLING = ReduceOnPlateau(factor=0.3, patience=3, min_delta=0.0)
 _MORE_EPOCHS, _LOWER = 6, 0.6  # of `refit`, and its rates as a share of those before
 
 
