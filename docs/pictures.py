@@ -150,7 +150,7 @@ PICTURES: dict[str, Callable[..., Any]] = {
     "speedup.png": lambda: plots.speedup(Report.load(RESULTS / "cpu-2-cores-ladder.json")),
     "peers.png": lambda: draw_ratios(_without_networks(measured("peers"))),
     "peers-growth.png": lambda: draw_growth(measured("peers")),
-    "tables.png": lambda: draw_tables(measured("tables")),
+    "tables.png": lambda: draw_tables(measured("xeon-tables")),
     **{f"tutorial/{name}.png": draw for name, draw in tutorial_pictures.PICTURES.items()},
 }
 
