@@ -461,10 +461,12 @@ def _check_single_header(
 ) -> None:
     """Raise ValueError if a line has the cells of the header, as where files were joined."""
     names = list(map(str.strip, header))
-    alike = frame.filter(frame.get_columns()[0].fill_null("").str.strip_chars() == names[0])
+    k = next(k for k, name in enumerate(names) if name)
+    alike = frame.filter(frame.get_columns()[k].str.strip_chars() == names[k])
     if any([(cell or "").strip() for cell in row] == names for row in alike.iter_rows()):
         lines = [line for line, cells in _records(text, delimiter) if list(map(str.strip, cells)) == names]
-        raise ValueError(f"{source}, line {lines[1] + skip}: the header a second time; delete this line")
+        for line in lines[1:2]:
+            raise ValueError(f"{source}, line {line + skip}: the header a second time; delete this line")
 
 
 def _check_names(names: Sequence[str], source: str) -> None:

@@ -45,8 +45,8 @@ def about_classes(classes: Values, y: Values, y_test: Values, predicted: Values,
             begin, verb = ("class", one) if len(names) == 1 else ("classes", several)
             in_all = f" ({len(names)} in all)" if len(names) > _SHOWN else ""
             lines.append(f"{begin} {first_rows(names, _SHOWN, repr)}{in_all} {verb} {what}")
-    folded = [str(name).casefold() for name in classes.tolist()]
-    if same := [name for name, key in zip(classes.tolist(), folded, strict=True) if folded.count(key) > 1]:
+    _, places, counts = np.unique([str(name).casefold() for name in classes], return_inverse=True, return_counts=True)
+    if same := classes[counts[places] > 1].tolist():
         what = "differ in capital letters alone: if they mean the same, write them alike"
         lines.append(f"classes {first_rows(same, _SHOWN, repr)} {what}")
     return lines
