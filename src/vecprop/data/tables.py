@@ -323,10 +323,11 @@ def _read_csv(
         raise ValueError(f"{source} cannot be read as CSV: {str(error).splitlines()[0]}") from None
     if frame.height and frame.get_columns()[-1].null_count():  # polars fills lines that are too short with nulls
         _check_widths(text, delimiter, source, width, skip)
-    if header and width > 1:
-        _check_single_header(frame, head[0], text, delimiter, source, skip)
     kept = frame.filter(_examples(frame, text, delimiter, header))
-    return Table(kept, source, "csv", delimiter, encoding, header, skip, frame.height - kept.height)
+    table = Table(kept, source, "csv", delimiter, encoding, header, skip, frame.height - kept.height)
+    if header and width > 1:
+        _check_single_header(table, head[0])
+    return table
 
 
 def _text(data: bytes, source: str, encoding: str, skip: int, delimiter: str | None) -> str:
@@ -456,17 +457,15 @@ def _check_widths(text: str, delimiter: str, source: str, width: int, skip: int)
             )
 
 
-def _check_single_header(
-    frame: pl.DataFrame, header: Sequence[str], text: str, delimiter: str, source: str, skip: int
-) -> None:
+def _check_single_header(table: Table, header: Sequence[str]) -> None:
     """Raise ValueError if a line has the cells of the header, as where files were joined."""
-    names = list(map(str.strip, header))
-    k = next(k for k, name in enumerate(names) if name)
-    alike = frame.filter(frame.get_columns()[k].str.strip_chars() == names[k])
-    if any([(cell or "").strip() for cell in row] == names for row in alike.iter_rows()):
-        lines = [line for line, cells in _records(text, delimiter) if list(map(str.strip, cells)) == names]
-        for line in lines[1:2]:
-            raise ValueError(f"{source}, line {line + skip}: the header a second time; delete this line")
+    cells = zip(map(str.strip, header), table.frame.get_columns(), strict=True)
+    rows = np.arange(len(table))
+    for name, column in sorted(cells, key=lambda cell: not cell[0]):  # empty ones last, as they may be many
+        rows = rows[(column[rows].fill_null("").str.strip_chars() == name).to_numpy()]
+        if not len(rows):
+            return
+    raise ValueError(f"{table.source}, line {table._lines[rows[0]]}: the header a second time; delete this line")
 
 
 def _check_names(names: Sequence[str], source: str) -> None:
